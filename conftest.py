@@ -1,0 +1,178 @@
+"""The cast, the database and the web role: what every test may use.
+
+Alice owns acme, Bob may only read its project fraud, Mallory owns another
+organization, umbrella, whose project is called fraud as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, connections
+from django.test import Client
+from psycopg import sql
+
+from mlops.db import partitions, roles
+from mlops.settings import Embedded, database, env
+from registry.tests.factories import ExperimentFactory, RunFactory, candidate_package
+from tenants.models import Organization, Project, User
+from tenants.tests.factories import (
+    MembershipFactory,
+    OrganizationFactory,
+    ProjectFactory,
+    ProjectMemberFactory,
+    UserFactory,
+    make_api_token,
+)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, django_db_blocker) -> Iterator[None]:
+    """Make this process's database the way an installation is made: roles, then owner."""
+    with ExitStack() as stack, django_db_blocker.unblock():
+        if not env.text("DATABASE_URL"):
+            stack.enter_context(Embedded(settings.TEST_VAR).lease())
+        passwords = {role: f"test-{role}" for role in roles.LOGINS}
+        if not env.text("DATABASE_URL"):
+            server = Embedded(settings.TEST_VAR)
+            passwords = {role: server.password(role) for role in roles.LOGINS}
+        roles.bootstrap(settings.SUPERUSER_URL, settings.TEST_DATABASE, passwords)
+        _migrate(passwords["app_owner"])
+        yield
+        connections.close_all()
+        _drop_database()
+
+
+def _migrate(owner_password: str) -> None:
+    """Migrate as app_owner, on the alias that only migrations use."""
+    owner = {"USER": "app_owner", "PASSWORD": owner_password}
+    connections.settings["owner"] = {**connections.settings["default"], **owner}
+    try:
+        call_command("migrate", database="owner", verbosity=0)
+        for policy in partitions.policies():
+            steps = partitions.plan(connections["owner"], policy, datetime.now(UTC))
+            partitions.apply(connections["owner"], steps)
+    finally:
+        connections["owner"].close()
+        del connections["owner"]
+        del connections.settings["owner"]
+
+
+def _drop_database() -> None:
+    with psycopg.connect(settings.SUPERUSER_URL, autocommit=True) as superuser:
+        superuser.execute(
+            sql.SQL("DROP DATABASE {} WITH (FORCE)").format(
+                sql.Identifier(settings.TEST_DATABASE)
+            )
+        )
+
+
+@contextmanager
+def web_role() -> Iterator[None]:
+    """Be the role that serves requests: owns nothing, bound by row-level security."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET ROLE app_rw")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+
+
+class WebClient(Client):
+    """Django's test client, whose requests run as the web role."""
+
+    def request(self, **request):
+        with web_role():
+            return super().request(**request)
+
+
+def client_of(token: str | None = None) -> WebClient:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return WebClient(headers=headers)
+
+
+@dataclass
+class Cast:
+    acme: Organization
+    umbrella: Organization
+    fraud: Project
+    churn: Project
+    umbrella_fraud: Project
+    alice: User
+    bob: User
+    mallory: User
+
+
+@pytest.fixture
+def cast(db) -> Cast:
+    acme = OrganizationFactory(slug="acme", name="Acme")
+    umbrella = OrganizationFactory(slug="umbrella", name="Umbrella")
+    alice, bob, mallory = (
+        UserFactory(username=name) for name in ("alice", "bob", "mallory")
+    )
+    fraud = ProjectFactory(organization=acme, slug="fraud", name="Fraud")
+    MembershipFactory(organization=acme, user=alice, role="owner")
+    MembershipFactory(organization=acme, user=bob, role="member")
+    MembershipFactory(organization=umbrella, user=mallory, role="owner")
+    ProjectMemberFactory(project=fraud, user=bob, role="viewer")
+    return Cast(
+        acme=acme,
+        umbrella=umbrella,
+        fraud=fraud,
+        churn=ProjectFactory(organization=acme, slug="churn", name="Churn"),
+        umbrella_fraud=ProjectFactory(organization=umbrella, slug="fraud"),
+        alice=alice,
+        bob=bob,
+        mallory=mallory,
+    )
+
+
+@pytest.fixture
+def alice(cast: Cast) -> WebClient:
+    """Alice by a token of her own, good for all of acme."""
+    return client_of(make_api_token(cast.alice, cast.acme).text)
+
+
+@pytest.fixture
+def alice_in_fraud(cast: Cast) -> WebClient:
+    """Alice by a token bound to one project, as the mlflow client uses it."""
+    return client_of(make_api_token(cast.alice, cast.acme, cast.fraud).text)
+
+
+@pytest.fixture
+def bob(cast: Cast) -> WebClient:
+    return client_of(make_api_token(cast.bob, cast.acme).text)
+
+
+@pytest.fixture
+def mallory(cast: Cast) -> WebClient:
+    return client_of(make_api_token(cast.mallory, cast.umbrella).text)
+
+
+@pytest.fixture
+def stranger(db) -> WebClient:
+    """Somebody without credentials."""
+    return client_of()
+
+
+@pytest.fixture
+def make_runs(cast: Cast):
+    """Return a function that stores runs of fraud with files, in one experiment."""
+    experiment = ExperimentFactory(project=cast.fraud, name="trees")
+
+    def make(count: int, *, files: int = 0):
+        runs = RunFactory.create_batch(count, experiment=experiment)
+        for run in runs:
+            if files:
+                candidate_package(run, files=files)
+        return runs
+
+    return make

@@ -1,0 +1,76 @@
+"""Typed readers of environment variables that refuse nonsense instead of guessing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, default)
+
+
+def flag(name: str, default: bool = False) -> bool:
+    """Raises ImproperlyConfigured unless the value is one of 1/0, true/false, yes/no."""
+    raw = os.environ.get(name)
+    if raw is None:
+        return default
+    if raw.lower() in TRUE:
+        return True
+    if raw.lower() in FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name}={raw!r} is neither true nor false; use 1 or 0.")
+
+
+def number(name: str, default: int) -> int:
+    raw = os.environ.get(name, "")
+    try:
+        return int(raw) if raw else default
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}={raw!r} is not a whole number.") from None
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """Read a comma-separated list; blanks around and between commas do not count."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def secret(name: str, *, kept_in: Path | None = None) -> str:
+    """Read a secret from NAME, from the file that NAME_FILE names, or from `kept_in`.
+
+    `kept_in` is made with a random value on the first call: 0600 in a folder of 0700.
+    Two processes racing end with the same value, since the file is linked into place.
+    Raises ImproperlyConfigured when nothing holds the secret.
+    """
+    if value := os.environ.get(name):
+        return value
+    if file := os.environ.get(f"{name}_FILE"):
+        return Path(file).read_text().strip()
+    if kept_in is None:
+        raise ImproperlyConfigured(f"Set {name} or {name}_FILE.")
+    if not kept_in.exists():
+        _keep(kept_in, secrets.token_urlsafe(48))
+    return kept_in.read_text().strip()
+
+
+def _keep(path: Path, value: str) -> None:
+    """Write a secret so that a reader sees all of it or none; the first writer wins."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(value + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

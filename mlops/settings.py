@@ -1,0 +1,257 @@
+"""All settings. Every value that an installation may change comes from the environment.
+
+Two profiles: `local` (what `make up` runs: loopback, plain http, still authenticated)
+and `production` (refuses to start without ALLOWED_HOSTS and TLS in front).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from mlops import env
+from mlops.db.embedded import Embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = Path(env.text("VAR", str(BASE_DIR / "var"))).resolve()
+PORT = env.number("PORT", 8000)
+
+PROFILE = env.text("PROFILE", "local")
+if PROFILE not in {"local", "production"}:
+    raise ImproperlyConfigured(f"PROFILE={PROFILE!r}; use local or production.")
+PRODUCTION = PROFILE == "production"
+DEBUG = env.flag("DEBUG")
+TOOLBAR = DEBUG and env.flag("DEBUG_TOOLBAR")
+
+SECRET_KEY = env.secret("SECRET_KEY", kept_in=VAR / "secrets" / "secret_key")
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "" if PRODUCTION else "127.0.0.1,localhost")
+if PRODUCTION and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("PROFILE=production needs ALLOWED_HOSTS.")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+BASE_URL = env.text("BASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "procrastinate.contrib.django",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "mlops",
+    "tenants",
+    "registry",
+    "monitoring",
+    "audit",
+]
+
+MIDDLEWARE = [
+    "mlops.telemetry.TelemetryMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tenants.middleware.TenantMiddleware",
+]
+
+ROOT_URLCONF = "mlops.urls"
+WSGI_APPLICATION = "mlops.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "mlops" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+
+# Database: one PostgreSQL, three roles. Without DATABASE_URL it is the embedded one.
+
+
+def database(url: str, **extra: object) -> dict[str, object]:
+    """Read postgresql://role:password@host:port/name?option=… into Django's form."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", parts.hostname or ""),
+        "PORT": options.pop("port", str(parts.port or "")),
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {**options, **extra},
+    }
+
+
+if env.text("DATABASE_URL"):
+    DATABASE_URL = env.text("DATABASE_URL")
+    OWNER_DATABASE_URL = env.text("OWNER_DATABASE_URL", DATABASE_URL)
+    ADMIN_DATABASE_URL = env.text("ADMIN_DATABASE_URL", OWNER_DATABASE_URL)
+else:
+    _embedded = Embedded(VAR)
+    DATABASE_URL = _embedded.url("app_rw")
+    OWNER_DATABASE_URL = _embedded.url("app_owner")
+    ADMIN_DATABASE_URL = _embedded.url("app_maint")
+
+POOL = {"min_size": 1, "max_size": env.number("DB_POOL_SIZE", 8), "timeout": 5}
+DATABASES = {
+    # Serves requests; owns nothing, so row-level security binds it.
+    "default": database(DATABASE_URL, pool=POOL, application_name="mlops/web"),
+    # Migrates; owns the tables.
+    "owner": database(OWNER_DATABASE_URL, application_name="mlops/owner"),
+    # Commands, workers and superusers in the admin, across organizations.
+    "admin": database(
+        ADMIN_DATABASE_URL,
+        pool={**POOL, "min_size": 0},
+        application_name="mlops/admin",
+    ),
+}
+# Where work goes that row-level security must not bind: see tenants/unscoped.py.
+ADMIN_ALIAS = "admin"
+DATABASE_ROUTERS = ["tenants.routers.RoleRouter"]
+# Names of the eight indexes exceed 30 characters, which is Oracle's limit only.
+SILENCED_SYSTEM_CHECKS = ["models.E034"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "tenants.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+_VALIDATION = "django.contrib.auth.password_validation."
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": _VALIDATION + "UserAttributeSimilarityValidator"},
+    {"NAME": _VALIDATION + "MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": _VALIDATION + "CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "/admin/"
+
+# Browser
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+if PRODUCTION:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+    SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", True)
+    SECURE_HSTS_SECONDS = env.number("SECURE_HSTS_SECONDS", 3600)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("SECURE_HSTS_INCLUDE_SUBDOMAINS", True)
+    SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD", True)
+    if env.words("TRUSTED_PROXIES"):
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Bodies are read by our own parsers with a cap per route; uploads stream.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
+
+# Files
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", str(VAR / "static")))
+STATICFILES_DIRS = [BASE_DIR / "mlops" / "static"]
+MEDIA_ROOT = Path(env.text("BLOB_ROOT", str(VAR / "blobs")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "blobs": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": str(MEDIA_ROOT),
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if not DEBUG
+        else "django.contrib.staticfiles.storage.StaticFilesStorage",
+    },
+}
+MAX_ARTIFACT_BYTES = env.number("MAX_ARTIFACT_BYTES", 5 * 1024**3)
+
+# REST
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.AdmittedActor"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.permissions.Admitted"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "mlops.api.pagination.KeysetPagination",
+    "DEFAULT_PARSER_CLASSES": ["mlops.api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "mlops.api.exceptions.answer",
+    "DEFAULT_VERSIONING_CLASS": None,
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "MLOps platform",
+    "DESCRIPTION": "Organizations, projects, experiments, models, monitoring, audit.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+# Jobs run on PostgreSQL. The worker sets the alias to admin: it may act for any tenant.
+PROCRASTINATE_DATABASE_ALIAS = env.text("PROCRASTINATE_DATABASE_ALIAS", "default")
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
+
+# Development only: counts tell a caller what exists, so production refuses it.
+QUERY_HEADER = env.flag("MLOPS_QUERY_HEADER")
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+LANGUAGE_CODE = "en"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "plain"},
+    },
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING")},
+}
+
+UNFOLD = {
+    "SITE_TITLE": "MLOps platform",
+    "SITE_HEADER": "MLOps platform",
+    "SITE_SUBHEADER": "Experiments, models, monitoring, audit",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+if TOOLBAR:
+    INSTALLED_APPS.append("debug_toolbar")
+    MIDDLEWARE.insert(1, "debug_toolbar.middleware.DebugToolbarMiddleware")
+    INTERNAL_IPS = ["127.0.0.1"]

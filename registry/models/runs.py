@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.db import models
+from django.db.models import Q
+
+from registry.models.experiments import Experiment
+from registry.querysets import ProjectRowQuerySet, RunQuerySet
+from registry.relations import CandidatePackage
+from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
+
+
+class RunStatus(models.TextChoices):
+    RUNNING = "RUNNING", "Running"
+    SCHEDULED = "SCHEDULED", "Scheduled"
+    FINISHED = "FINISHED", "Finished"
+    FAILED = "FAILED", "Failed"
+    KILLED = "KILLED", "Killed"
+
+
+class Run(TenantModel, SoftDeleted):
+    """One training execution, the candidate `iid` of its project.
+
+    Times are milliseconds as the client sent them: MLflow allows any int64, more than
+    a date can hold; `started_at` and `ended_at` are None for those.
+    """
+
+    project = models.ForeignKey(
+        Project, models.RESTRICT, db_constraint=False, db_index=False
+    )
+    experiment = models.ForeignKey(
+        Experiment,
+        models.RESTRICT,
+        related_name="runs",
+        db_constraint=False,
+        db_index=False,
+    )
+    iid = models.BigIntegerField("candidate number", editable=False)
+    name = models.CharField(max_length=500, blank=True)
+    status = models.CharField(
+        max_length=9, choices=RunStatus, default=RunStatus.RUNNING
+    )
+    user_name = models.CharField(max_length=256, blank=True)
+    start_time_ms = models.BigIntegerField(default=0)
+    end_time_ms = models.BigIntegerField(null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    package = CandidatePackage()
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        db_table = "experiment_runs"
+        ordering = ["-id"]
+        indexes = [
+            # Read by the search of an experiment's runs, newest first, page by page.
+            models.Index(
+                fields=["experiment", "-start_time_ms", "id"],
+                include=["organization"],
+                name="experiment_runs_newest",
+                condition=ALIVE,
+            ),
+            # Read by the run list of a project (REST, admin), newest first.
+            models.Index(fields=["project", "-id"], name="experiment_runs_of_project"),
+        ]
+        constraints = [
+            # Read by the candidate's number; a number is never handed out twice.
+            models.UniqueConstraint(
+                fields=["organization", "project", "iid"], name="experiment_runs_iid"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=RunStatus.values), name="experiment_runs_status"
+            ),
+            models.CheckConstraint(
+                condition=Q(iid__gte=1), name="experiment_runs_iid_min"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.id.hex
+
+    @property
+    def started_at(self) -> datetime | None:
+        return moment(self.start_time_ms)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        return moment(self.end_time_ms)
+
+
+def moment(milliseconds: int | None) -> datetime | None:
+    """Return the moment, or None where there is none or no calendar holds it."""
+    if not milliseconds:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+class Param(TenantModel):
+    """An immutable text of a run, such as a learning rate."""
+
+    experiment_id = models.UUIDField(editable=False)
+    run = models.ForeignKey(
+        Run,
+        models.RESTRICT,
+        db_column="experiment_run_id",
+        related_name="params",
+        db_constraint=False,
+        db_index=False,
+    )
+    key = models.CharField(max_length=250)
+    value = models.CharField(max_length=6000, blank=True)
+    updated_at = None
+
+    objects = ProjectRowQuerySet.as_manager()
+
+    class Meta:
+        db_table = "run_params"
+        constraints = [
+            # Read with the run; met by each repeated param.
+            models.UniqueConstraint(
+                fields=["organization", "run", "key"], name="run_params_key"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
+
+
+class RunTag(TenantModel):
+    """A mutable text label of a run."""
+
+    experiment_id = models.UUIDField(editable=False)
+    run = models.ForeignKey(
+        Run,
+        models.RESTRICT,
+        db_column="experiment_run_id",
+        related_name="tags",
+        db_constraint=False,
+        db_index=False,
+    )
+    key = models.CharField(max_length=250)
+    value = models.CharField(max_length=8000, blank=True)
+    created_at = None
+    updated_at = None
+
+    objects = ProjectRowQuerySet.as_manager()
+
+    class Meta:
+        db_table = "run_tags"
+        constraints = [
+            # Read with the run; met by each upsert.
+            models.UniqueConstraint(
+                fields=["organization", "run", "key"], name="run_tags_key"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
+
+
+class Dataset(TenantModel):
+    """A reference to data that runs of an experiment used."""
+
+    experiment = models.ForeignKey(
+        Experiment, models.RESTRICT, db_constraint=False, db_index=False
+    )
+    name = models.CharField(max_length=500)
+    digest = models.CharField(max_length=36)
+    source_type = models.CharField(max_length=36)
+    source = models.TextField()
+    schema = models.TextField(blank=True)
+    profile = models.TextField(blank=True)
+
+    objects = ProjectRowQuerySet.as_manager()
+
+    class Meta:
+        db_table = "datasets"
+        constraints = [
+            # Met by each input: the same data is one row of its experiment.
+            models.UniqueConstraint(
+                fields=["organization", "experiment", "name", "digest"],
+                name="datasets_name_digest",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.digest})"
+
+
+class RunInput(TenantModel):
+    """The use of a dataset by a run."""
+
+    run = models.ForeignKey(
+        Run,
+        models.RESTRICT,
+        db_column="experiment_run_id",
+        related_name="inputs",
+        db_constraint=False,
+        db_index=False,
+    )
+    dataset = models.ForeignKey(
+        Dataset,
+        models.RESTRICT,
+        related_name="inputs",
+        db_constraint=False,
+        db_index=False,
+    )
+    # [{"key": "mlflow.data.context", "value": "training"}, …], as the client sent it.
+    tags = models.JSONField(default=list)
+    updated_at = None
+
+    objects = ProjectRowQuerySet.as_manager()
+
+    class Meta:
+        db_table = "run_inputs"
+        constraints = [
+            # Read with the run; a dataset enters a run once.
+            models.UniqueConstraint(
+                fields=["organization", "run", "dataset"], name="run_inputs_dataset"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset_id} in {self.run_id}"

@@ -1,0 +1,121 @@
+"""The virtual foreign key: a run's package is the one named `ml_candidate_<iid>`.
+
+The rule stands here once, as a relation for Django's prefetch protocol and as SQL for
+reports: same project, that name, the contract version, live packages only.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.db.models import CharField, F, OuterRef, Q, Value
+from django.db.models.functions import Cast, Concat
+
+if TYPE_CHECKING:
+    from registry.models import Package, Run
+    from registry.querysets import PackageQuerySet
+
+PREFIX = "ml_candidate_"
+VERSION = "-"
+
+PackageKey = tuple[Any, Any, str]
+
+
+def all_packages() -> PackageQuerySet:
+    packages: PackageQuerySet = apps.get_model("registry", "Package").objects.all()
+    return packages
+
+
+def name_of(run: Run) -> str:
+    return f"{PREFIX}{run.iid}"
+
+
+def key_of_run(run: Run) -> PackageKey:
+    return run.organization_id, run.project_id, name_of(run)
+
+
+def key_of_package(package: Package) -> PackageKey:
+    return package.organization_id, package.project_id, package.name
+
+
+class CandidatePackage:
+    """Descriptor of `Run.package`; speaks the protocol of prefetch_related.
+
+    Reading it costs one query unless it was prefetched; None when the run has no
+    package. `prefetch_related("package__files")` takes 3 queries for any page.
+    """
+
+    name = "package"
+    # Prefetching asks for these of a forward relation.
+    is_relation = True
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: Run | None, owner: type | None = None) -> Any:
+        if run is None:
+            return self
+        if not self.is_cached(run):
+            run._state.fields_cache[self.name] = self._find(run)
+        return run._state.fields_cache[self.name]
+
+    def __set__(self, run: Run, package: Package | None) -> None:
+        run._state.fields_cache[self.name] = package
+
+    def is_cached(self, run: Run) -> bool:
+        return self.name in run._state.fields_cache
+
+    def get_prefetch_querysets(
+        self, instances: Sequence[Run], querysets: Any = None
+    ) -> tuple[
+        PackageQuerySet,
+        Callable[[Package], PackageKey],
+        Callable[[Run], PackageKey],
+        bool,
+        str,
+        bool,
+    ]:
+        packages = querysets[0] if querysets else all_packages()
+        packages = packages.live().filter(version=VERSION)
+        packages = packages.using(instances[0]._state.db).filter(matching(instances))
+        return packages, key_of_package, key_of_run, True, self.name, False
+
+    def _find(self, run: Run) -> Package | None:
+        packages = all_packages().live().filter(version=VERSION)
+        return packages.using(run._state.db).filter(matching([run])).first()
+
+
+def matching(runs: Sequence[Run]) -> Q:
+    """Project and names in pairs: two independent lists would mix the projects."""
+    names: dict[tuple[Any, Any], list[str]] = defaultdict(list)
+    for run in runs:
+        names[run.organization_id, run.project_id].append(name_of(run))
+    groups = (
+        Q(organization_id=organization, project_id=project, name__in=found)
+        for (organization, project), found in names.items()
+    )
+    return reduce(or_, groups)
+
+
+def packages_of_outer_run() -> PackageQuerySet:
+    """Packages of the run in the outer query, for Exists and Subquery."""
+    return (
+        all_packages()
+        .live()
+        .filter(
+            version=VERSION,
+            organization_id=OuterRef("organization_id"),
+            project_id=OuterRef("project_id"),
+            name=Concat(Value(PREFIX), Cast(OuterRef("iid"), CharField())),
+        )
+    )
+
+
+def package_name_of_run() -> Concat:
+    """The name as an expression over runs, for annotations."""
+    return Concat(Value(PREFIX), Cast(F("iid"), CharField()))

@@ -1,0 +1,132 @@
+"""Reads of tenant rows. Every query set here knows its organization by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models import BooleanField, F, Func, Q
+
+from mlops.errors import NotFound
+from tenants import context
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql.compiler import SQLCompiler
+
+    from tenants.context import Actor
+
+
+class BelongsToTenant(Func):
+    """`organization_id = <the bound organization>`, asked when the query is compiled.
+
+    So a query set may be declared at import time, and running it without a bound
+    organization raises TenantContextMissing instead of returning somebody's rows.
+    """
+
+    output_field = BooleanField()
+    conditional = True
+
+    def as_sql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any
+    ) -> tuple[str, list[Any]]:
+        organization = context.bound_organization()
+        column, params = compiler.compile(self.source_expressions[0])
+        if isinstance(organization, context.Every):
+            return "TRUE", []
+        return f"{column} = %s", [*params, organization]
+
+
+class TenantQuerySet(models.QuerySet):
+    """Base of all query sets over rows that carry an organization."""
+
+    @classmethod
+    def as_manager(cls) -> Any:
+        manager = TenantManager.from_queryset(cls)()
+        manager._built_with_asmanager = True
+        return manager
+
+    as_manager.queryset_only = True  # type: ignore[attr-defined]
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Rows of the projects that the actor may see."""
+        return self.in_projects_of(actor)
+
+    def in_projects_of(self, actor: Actor) -> Self:
+        if actor.project_id is None:
+            return self
+        return self.filter(project_id=actor.project_id)
+
+    def in_project(self, project_id: UUID) -> Self:
+        return self.filter(project_id=project_id)
+
+    def live(self) -> Self:
+        return self.filter(deleted_at__isnull=True)
+
+    def fetch(self, **lookup: Any) -> Any:
+        """Return the one row, or raise NotFound in the same words for every reason."""
+        try:
+            return self.get(**lookup)
+        except (self.model.DoesNotExist, ValueError, TypeError):
+            name = self.model._meta.verbose_name
+            raise NotFound(f"No such {name}.") from None
+
+
+class TenantManager(models.Manager):
+    """The default manager of tenant rows: scoped, or an error, never everything."""
+
+    tenant_column = "organization_id"
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(BelongsToTenant(F(self.tenant_column)))
+
+
+class OrganizationQuerySet(TenantQuerySet):
+    """The organization is its own tenant: its column is `id`."""
+
+    @classmethod
+    def as_manager(cls) -> Any:
+        manager = OrganizationManager.from_queryset(cls)()
+        manager._built_with_asmanager = True
+        return manager
+
+    as_manager.queryset_only = True  # type: ignore[attr-defined]
+
+    def in_projects_of(self, actor: Actor) -> Self:
+        return self
+
+
+class OrganizationManager(TenantManager):
+    tenant_column = "id"
+
+
+class ProjectQuerySet(TenantQuerySet):
+    def in_projects_of(self, actor: Actor) -> Self:
+        """Projects the actor may see: bound by its token, then by its roles."""
+        projects = self.filter(pk__in=actor.project_ids) if actor.project_ids else self
+        if actor.roles & {"owner", "admin"}:
+            return projects
+        member = Q(projectmember__deleted_at__isnull=True) & (
+            Q(projectmember__user_id=actor.id)
+            | Q(projectmember__service_account_id=actor.id)
+        )
+        seen = self.model._base_manager.filter(member).values("pk")
+        floor = ~Q(default_role="none") if actor.kind == "user" else Q(pk__in=[])
+        return projects.filter(floor | Q(pk__in=seen))
+
+
+class MemberQuerySet(TenantQuerySet):
+    def in_projects_of(self, actor: Actor) -> Self:
+        return self
+
+
+class TokenQuerySet(TenantQuerySet):
+    def in_projects_of(self, actor: Actor) -> Self:
+        """Owners and admins see all tokens of the organization, others their own."""
+        if actor.roles & {"owner", "admin"}:
+            return self
+        return self.filter(Q(user_id=actor.id) | Q(service_account_id=actor.id))
+
+    def usable(self) -> Self:
+        return self.filter(revoked_at__isnull=True)

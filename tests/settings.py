@@ -1,0 +1,28 @@
+"""The only overlay: one throw-away database, entered as the superuser of its cluster.
+
+Factories write as that superuser; requests run as `app_rw` (conftest.py switches the
+role), so row-level security is in force in every test of a request.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from mlops.settings import *  # noqa: F403
+from mlops.settings import STORAGES, VAR, Embedded, database, env
+
+TEST_VAR = VAR / "test"
+TEST_DATABASE = f"test_mlops_{os.getpid()}"
+SUPERUSER_URL = env.text("DATABASE_URL") or Embedded(TEST_VAR).superuser_url
+DATABASES = {"default": database(SUPERUSER_URL) | {"NAME": TEST_DATABASE}}
+ADMIN_ALIAS = "default"
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+MEDIA_ROOT = tempfile.mkdtemp(prefix="mlops-test-blobs-")
+STORAGES["blobs"]["OPTIONS"]["location"] = MEDIA_ROOT
+STORAGES["staticfiles"] = {
+    "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+}
+WHITENOISE_AUTOREFRESH = True
+QUERY_HEADER = True
