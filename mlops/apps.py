@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,7 @@ class MlopsConfig(AppConfig):
 
     name = "mlops"
     verbose_name = "MLOps platform"
+
+    def ready(self) -> None:
+        # Registers the checks; nothing may import settings' users before apps are up.
+        import_module("mlops.checks")

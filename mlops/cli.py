@@ -151,6 +151,11 @@ class MaintenanceCommand(BaseCommand):
         if self.stderr.isatty() and not self.options["quiet"]:
             self.stderr.write(message, lambda text: text)
 
+    def refuse_hidden_secrets(self) -> None:
+        """Raises UsageError where a secret that is shown once would go to a log."""
+        if not self.options["json"] and not self.stdout.isatty():
+            raise UsageError("This tells secrets: run it at a terminal, or add --json.")
+
     def confirm(self, question: str) -> bool:
         """Ask before destruction. True with --yes, False with --dry-run.
 

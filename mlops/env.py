@@ -17,7 +17,7 @@ def text(name: str, default: str = "") -> str:
 
 
 def flag(name: str, default: bool = False) -> bool:
-    """Raises ImproperlyConfigured unless the value is one of 1/0, true/false, yes/no."""
+    """Raises ImproperlyConfigured for anything but 1/0, true/false, yes/no, on/off."""
     raw = os.environ.get(name)
     if raw is None:
         return default

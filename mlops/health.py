@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
-READY = """
-SELECT current_user,
-       rolsuper OR rolbypassrls,
-       to_regclass('public.django_migrations') IS NOT NULL
-FROM pg_roles WHERE rolname = current_user
-"""
+from mlops.db import readiness
 
 
 @require_safe
@@ -23,15 +18,19 @@ def live(request: HttpRequest) -> HttpResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """200 when the database answers and is migrated, else 503 with the reason."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(READY)
-            role, privileged, migrated = cursor.fetchone()
+        found = readiness.read()
     except DatabaseError as error:
         return _unready(f"database: {type(error).__name__}")
-    if not migrated:
+    if not found.is_migrated:
         return _unready("database: not migrated")
-    rls = "bypassed" if privileged else "enforced"
-    return JsonResponse({"status": "ok", "database": "ok", "role": role, "rls": rls})
+    return JsonResponse(
+        {
+            "status": "ok",
+            "database": "ok",
+            "role": found.role,
+            "rls": "bypassed" if found.is_privileged else "enforced",
+        }
+    )
 
 
 def _unready(reason: str) -> JsonResponse:

@@ -40,10 +40,14 @@ def cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12]) if fields else 0
 
 
-def carrying(marker: str) -> list[int]:
-    """Find living processes whose environment holds `marker` (NAME=value)."""
-    wanted = marker.encode()
-    return [pid for pid in pids() if pid != os.getpid() and wanted in _environ(pid)]
+def carrying(*markers: str) -> list[int]:
+    """Find living processes whose environment holds one of `markers` (NAME=value)."""
+    wanted = {marker.encode() for marker in markers}
+    return [
+        pid
+        for pid in pids()
+        if pid != os.getpid() and not wanted.isdisjoint(_environ(pid))
+    ]
 
 
 def _environ(pid: int) -> list[bytes]:

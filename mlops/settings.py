@@ -7,11 +7,12 @@ and `production` (refuses to start without ALLOWED_HOSTS and TLS in front).
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from mlops import env
+from mlops import browser_admin, env
 from mlops.db.embedded import Embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -31,12 +32,14 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "" if PRODUCTION else "127.0.0.1,loca
 if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("PROFILE=production needs ALLOWED_HOSTS.")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+# Addresses of the reverse proxies whose X-Forwarded-Proto may be believed.
+TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
 BASE_URL = env.text("BASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "tenants.apps.PlatformAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -59,11 +62,11 @@ MIDDLEWARE = [
     "mlops.telemetry.TelemetryMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "mlops.browsers.Sessions",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "mlops.browsers.Csrf",
+    "mlops.browsers.SignedIn",
+    "mlops.browsers.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "tenants.middleware.TenantMiddleware",
 ]
@@ -90,7 +93,7 @@ TEMPLATES = [
 # Database: one PostgreSQL, three roles. Without DATABASE_URL it is the embedded one.
 
 
-def database(url: str, **extra: object) -> dict[str, object]:
+def database(url: str, **extra: Any) -> dict[str, Any]:
     """Read postgresql://role:password@host:port/name?option=… into Django's form."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
@@ -102,6 +105,9 @@ def database(url: str, **extra: object) -> dict[str, object]:
         "HOST": options.pop("host", parts.hostname or ""),
         "PORT": options.pop("port", str(parts.port or "")),
         "CONN_MAX_AGE": 0,
+        # The pool looks at a connection before it lends it, so that a restart of
+        # PostgreSQL costs no request an answer afterwards.
+        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {**options, **extra},
     }
 
@@ -132,8 +138,10 @@ DATABASES = {
 # Where work goes that row-level security must not bind: see tenants/unscoped.py.
 ADMIN_ALIAS = "admin"
 DATABASE_ROUTERS = ["tenants.routers.RoleRouter"]
-# Names of the eight indexes exceed 30 characters, which is Oracle's limit only.
-SILENCED_SYSTEM_CHECKS = ["models.E034"]
+SILENCED_SYSTEM_CHECKS = [
+    "models.E034",  # names of the eight indexes exceed Oracle's limit, not PostgreSQL's
+    "security.W003",  # knows Django's own CSRF middleware only, not mlops.browsers.Csrf
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "tenants.User"
@@ -164,7 +172,7 @@ if PRODUCTION:
     SECURE_HSTS_SECONDS = env.number("SECURE_HSTS_SECONDS", 3600)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("SECURE_HSTS_INCLUDE_SUBDOMAINS", True)
     SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD", True)
-    if env.words("TRUSTED_PROXIES"):
+    if TRUSTED_PROXIES:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Bodies are read by our own parsers with a cap per route; uploads stream.
@@ -175,15 +183,11 @@ STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(VAR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "mlops" / "static"]
 MEDIA_ROOT = Path(env.text("BLOB_ROOT", str(VAR / "blobs")))
-STORAGES = {
+STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "blobs": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {
-            "location": str(MEDIA_ROOT),
-            "file_permissions_mode": 0o600,
-            "directory_permissions_mode": 0o700,
-        },
+        "BACKEND": "registry.storage.BlobFolder",
+        "OPTIONS": {"location": str(MEDIA_ROOT)},
     },
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
@@ -217,11 +221,23 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    # Several models have a status or a role; each keeps a name of its own.
+    "ENUM_NAME_OVERRIDES": {
+        "OrganizationRole": "tenants.models.OrganizationRole",
+        "ProjectRole": "tenants.models.ProjectRole",
+        "RunStatus": "registry.models.RunStatus",
+        "VersionStatus": "registry.models.VersionStatus",
+        "PackageStatus": "registry.models.PackageStatus",
+        "DeploymentStatus": "registry.models.DeploymentStatus",
+        "ReportStatus": "monitoring.models.ReportStatus",
+        "AlertStatus": "monitoring.models.AlertStatus",
+    },
 }
 
 # Jobs run on PostgreSQL. The worker sets the alias to admin: it may act for any tenant.
 PROCRASTINATE_DATABASE_ALIAS = env.text("PROCRASTINATE_DATABASE_ALIAS", "default")
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
+PROCRASTINATE_IMPORT_PATHS = ["mlops.upkeep"]
 
 # Development only: counts tell a caller what exists, so production refuses it.
 QUERY_HEADER = env.flag("MLOPS_QUERY_HEADER")
@@ -230,6 +246,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = ["mlops.formats"]
 
 LOGGING = {
     "version": 1,
@@ -243,13 +260,14 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING")},
 }
 
-UNFOLD = {
-    "SITE_TITLE": "MLOps platform",
-    "SITE_HEADER": "MLOps platform",
-    "SITE_SUBHEADER": "Experiments, models, monitoring, audit",
-    "SHOW_HISTORY": False,
-    "SHOW_VIEW_ON_SITE": False,
-}
+UNFOLD = browser_admin.UNFOLD
+# What each app shows on the first page of the browser admin.
+ADMIN_OVERVIEW = [
+    "tenants.admin.overview",
+    "registry.admin.overview",
+    "monitoring.admin.overview",
+    "audit.admin.overview",
+]
 
 if TOOLBAR:
     INSTALLED_APPS.append("debug_toolbar")

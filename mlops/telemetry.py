@@ -48,7 +48,9 @@ def timed() -> Iterator[None]:
         tally.seconds += time.perf_counter() - start
 
 
-def count_statement(execute: Callable, sql: Any, params: Any, many: bool, context: Any):
+def count_statement(
+    execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
+) -> Any:
     """Serve as Django's execute wrapper."""
     with timed():
         return execute(sql, params, many, context)

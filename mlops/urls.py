@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from mlops import health
 
 urlpatterns = [
+    # First, because it is asked most: a request is compared from the top.
+    path("", include("registry.mlflow.urls")),
+    path("mlflow/<slug:organization>/<slug:project>/", include("registry.mlflow.urls")),
     path("health/live", health.live),
     path("health/ready", health.ready),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("tenants.api.urls")),
+    path("api/v1/", include("registry.api.urls")),
+    path("api/v1/", include("monitoring.api.urls")),
+    path("api/v1/", include("audit.api.urls")),
 ]
+
+handler400 = "mlops.api.exceptions.bad_request"
+handler404 = "mlops.api.exceptions.not_found"
+handler500 = "mlops.api.exceptions.server_error"

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError, IntegrityError, OperationalError
-from django.http import Http404, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from mlops.db import uniques
 from mlops.errors import (
     AlreadyExists,
     DomainError,
     Forbidden,
     InvalidInput,
     NotFound,
+    TooLarge,
     Unavailable,
 )
 
-UNIQUE_VIOLATION = "23505"
+REST = "/api/v1/"
+FIELDS_SHOWN = 5
+CHECK_VIOLATION = "23514"
 
 
 def body_of(error: DomainError) -> dict[str, Any]:
@@ -61,8 +71,12 @@ def domain_error(error: Exception) -> DomainError | None:
             return Forbidden()
         case DjangoValidationError():
             return InvalidInput(" ".join(error.messages))
+        case RequestDataTooBig():
+            return TooLarge()
+        case SuspiciousOperation():
+            return InvalidInput()
         case IntegrityError():
-            return _broken_constraint(error)
+            return _broken_rule(error)
         case DataError():
             return InvalidInput("A value does not fit its column.")
         case OperationalError():
@@ -72,12 +86,22 @@ def domain_error(error: Exception) -> DomainError | None:
     return None
 
 
-def _broken_constraint(error: IntegrityError) -> DomainError:
-    state = getattr(error.__cause__, "sqlstate", "")
-    name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
-    if state == UNIQUE_VIOLATION:
-        return AlreadyExists(f"It already exists ({name}).")
-    return InvalidInput(f"A value breaks the rule {name or state}.")
+def _broken_rule(error: IntegrityError) -> DomainError | None:
+    """Name the rule; a service that knows the value names that as well.
+
+    A check without a name is a partition that is missing: our fault, no caller's.
+    """
+    if fields := uniques.fields_of(error):
+        return AlreadyExists(f"One with the same {fields} already exists.")
+    if uniques.is_broken(error):
+        return AlreadyExists()
+    diagnosis = getattr(error.__cause__, "diag", None)
+    if name := getattr(diagnosis, "constraint_name", None):
+        return InvalidInput(f"A value breaks the rule {name}.")
+    if getattr(error.__cause__, "sqlstate", "") == CHECK_VIOLATION:
+        return None
+    # Raised by a trigger of ours, in words meant for the caller.
+    return InvalidInput(getattr(diagnosis, "message_primary", None) or "")
 
 
 def _of_drf(error: exceptions.APIException) -> DomainError:
@@ -88,11 +112,48 @@ def _of_drf(error: exceptions.APIException) -> DomainError:
 
 
 def _invalid_fields(error: exceptions.ValidationError) -> Response:
-    body = {
-        "error": {
-            "code": InvalidInput.code,
-            "message": "Some fields are not valid.",
-            "fields": error.detail,
-        }
-    }
+    problems = list(_problems(error.detail))
+    message = " ".join(problems[:FIELDS_SHOWN]) or InvalidInput().message
+    body = body_of(InvalidInput(message))
+    body["error"]["fields"] = error.detail
     return Response(body, status=400)
+
+
+def _problems(detail: Any, path: str = "") -> Iterator[str]:
+    """Yield "field: what is wrong" from DRF's nest of dictionaries and lists."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            whole = name == "non_field_errors"
+            yield from _problems(inner, path if whole else f"{path}.{name}".lstrip("."))
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from _problems(inner, path)
+    else:
+        yield f"{path}: {detail}" if path else str(detail)
+
+
+# Django's own pages for what never reached a view; REST speaks JSON there, too.
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith(REST):
+        return response_of(NotFound())
+    return defaults.page_not_found(request, exception)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith(REST):
+        return response_of(InvalidInput())
+    return defaults.bad_request(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if request.path.startswith(REST):
+        return response_of(_internal())
+    return defaults.server_error(request)
+
+
+def _internal() -> DomainError:
+    error = DomainError("The server failed; its log knows more by the X-Request-Id.")
+    error.status, error.code = 500, "internal"
+    return error

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from mlops import processes
 from mlops.db.accounts import Account
 from mlops.errors import Unavailable
 
@@ -56,6 +58,8 @@ class Binaries:
             cwd=cwd,
             env=ENVIRONMENT | environment,
             text=True,
+            # An initdb whose caller was killed would go on writing.
+            preexec_fn=processes.die_with_parent(signal.SIGKILL),
             **self.account.options(),
         )
         if done.returncode:

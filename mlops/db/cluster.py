@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 
+from mlops import processes
 from mlops.db.accounts import Account
 from mlops.db.binaries import Binaries
 from mlops.errors import InvalidState, Unavailable
@@ -55,28 +58,36 @@ def upgrade(data: Path, old: Binaries, new: Binaries, password: str) -> Path:
     backup = data.with_name(f"{data.name}.{major_of(data)}.backup")
     if backup.exists():
         raise InvalidState(f"{backup} is kept from an earlier upgrade: move it away.")
-    shutil.copytree(data, backup, symlinks=True, copy_function=_copy_owned)
+    # Not shutil: it drops the owners.
+    subprocess.run(["cp", "-a", "--reflink=auto", data, backup], check=True)
     draft = _draft(data, new, password, _checksums(data, old))
-    with tempfile.TemporaryDirectory(dir=data.parent) as sockets:
-        new.account.own(Path(sockets))
-        directories = [f"--old-datadir={data}", f"--new-datadir={draft}"]
-        programs = [f"--old-bindir={old.programs}", f"--new-bindir={new.programs}"]
-        new.run(
-            "pg_upgrade",
-            "--link",
-            f"--username={SUPERUSER}",
-            f"--socketdir={sockets}",
-            *directories,
-            *programs,
-            cwd=draft,
-            PGPASSWORD=password,
-        )
+    try:
+        _link(data, draft, old, new, password)
+    except Unavailable as error:
+        raise Unavailable(f"{error}\nThe cluster as it was is in {backup}.") from None
     linked = data.with_name(f".{data.name}-upgraded")
     data.rename(linked)
     draft.rename(data)
     sync(data.parent)
     shutil.rmtree(linked)
     return backup
+
+
+def _link(data: Path, draft: Path, old: Binaries, new: Binaries, password: str) -> None:
+    with tempfile.TemporaryDirectory(dir=data.parent) as sockets:
+        new.account.own(Path(sockets))
+        new.run(
+            "pg_upgrade",
+            "--link",
+            f"--username={SUPERUSER}",
+            f"--socketdir={sockets}",
+            f"--old-datadir={data}",
+            f"--new-datadir={draft}",
+            f"--old-bindir={old.programs}",
+            f"--new-bindir={new.programs}",
+            cwd=draft,
+            PGPASSWORD=password,
+        )
 
 
 def sync(folder: Path) -> None:
@@ -89,8 +100,8 @@ def sync(folder: Path) -> None:
 
 def _draft(data: Path, binaries: Binaries, password: str, checksums: str) -> Path:
     prefix = f".{data.name}-"
-    for left in data.parent.glob(f"{prefix}*"):  # of one that was killed
-        shutil.rmtree(left, ignore_errors=True)
+    for left in data.parent.glob(f"{prefix}*"):  # of one that was killed just now
+        processes.wait_until(partial(_is_removed, left), 10)
     draft = Path(tempfile.mkdtemp(prefix=prefix, dir=data.parent))
     binaries.account.own(draft)
     with tempfile.NamedTemporaryFile("w", dir=data.parent) as file:
@@ -104,6 +115,11 @@ def _draft(data: Path, binaries: Binaries, password: str, checksums: str) -> Pat
     _write(conf, included, binaries.account)
     _write(draft / INCLUDED, "", binaries.account)
     return draft
+
+
+def _is_removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def _checksums(data: Path, binaries: Binaries) -> str:
@@ -121,9 +137,3 @@ def _write(path: Path, text: str, account: Account) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(draft).replace(path)
-
-
-def _copy_owned(source: str, target: str) -> None:
-    shutil.copy2(source, target)
-    found = os.stat(source)
-    os.chown(target, found.st_uid, found.st_gid)

@@ -27,10 +27,10 @@ from mlops import env, processes
 from mlops.db import binaries, cluster
 from mlops.db.accounts import Account, account_for
 from mlops.db.cluster import SUPERUSER
+from mlops.db.roles import DATABASE
 from mlops.db.tuning import settings_for
 from mlops.errors import InvalidState, Unavailable
 
-DATABASE = "mlops"
 PORT = 5432
 SOCKET_PATH_BYTES = 107
 STALLED_SECONDS = 120
@@ -155,8 +155,7 @@ class Embedded:
         A holder that is killed loses its lease, so a server is left at most until the
         next one leaves.
         """
-        self.data.parent.mkdir(parents=True, exist_ok=True)
-        with self._beside("users").open("w") as users:
+        with self._open("users") as users:
             fcntl.flock(users, fcntl.LOCK_SH)
             try:
                 self.start()
@@ -194,6 +193,10 @@ class Embedded:
         """Raises Unavailable when somebody answers who does not know our password."""
         return self._ask()[0] is not None
 
+    def lives(self) -> bool:
+        """Tell whether its process is there, though it may not connect yet."""
+        return self._runs() or bool(self._postmaster())
+
     @cached_property
     def account(self) -> Account:
         return account_for(self.data, self.var)
@@ -227,10 +230,19 @@ class Embedded:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.data.parent.mkdir(parents=True, exist_ok=True)
-        with self._beside("lock").open("w") as file:
+        with self._open("lock") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _open(self, what: str) -> IO[str]:
+        try:
+            self.data.parent.mkdir(parents=True, exist_ok=True)
+            return self._beside(what).open("w")
+        except PermissionError as error:
+            raise Unavailable(
+                f"{error.filename} is not ours to write. Choose another VAR, or run as"
+                " the account it belongs to."
+            ) from None
 
     def _make_way(self) -> None:
         """Make sure that the account gets where it must; changes no folder's mode."""
@@ -262,13 +274,13 @@ class Embedded:
         log = self.log.stat().st_size if self.log.exists() else 0
 
         def decided() -> bool:
-            return self.connects() or not self._lives()
+            return self.connects() or not self.lives()
 
         if self._listens_elsewhere():
             self.stop()
-        if self._lives():  # another caller's, recovering or on its way down
+        if self.lives():  # another caller's, recovering or on its way down
             self._while_it_moves(decided)
-        if not self._lives():
+        if not self.lives():
             self._clear_traces()
             self._launch(tied)
         if not self._while_it_moves(decided) or not self.connects():
@@ -292,9 +304,6 @@ class Embedded:
                 ),
                 **self.account.options(),
             )
-
-    def _lives(self) -> bool:
-        return self._runs() or bool(self._postmaster())
 
     def _runs(self) -> bool:
         """Tell whether our own child runs; collects it if it has ended."""

@@ -37,6 +37,10 @@ ALTER TABLE {table} ADD CONSTRAINT {table}_organization_id_id
 REFERENCE = """
 ALTER TABLE {table} ADD CONSTRAINT {table}_{column}_organization_fk
     FOREIGN KEY (organization_id, {column}) REFERENCES {parent} (organization_id, id);
+-- A parent implies its organization. Unaware of it, the planner multiplies both chances
+-- and takes any index that starts with the organization for as good as the right one.
+CREATE STATISTICS {table}_{column}_organization (dependencies)
+    ON organization_id, {column} FROM {table};
 """
 
 UNPROTECT = """
@@ -174,6 +178,8 @@ class ProtectTenantTable(SchemaOnly):
         table = self.table(app_label, from_state)
         for column in self.parents:
             self._drop(app_label, schema_editor, table, f"{column}_organization_fk")
+            statistics = f"{table}_{column}_organization"
+            self.run(app_label, schema_editor, f"DROP STATISTICS {statistics}")
         if self.keyed:
             self._drop(app_label, schema_editor, table, "organization_id_id")
         self.run(app_label, schema_editor, UNPROTECT.format(table=table))

@@ -51,6 +51,8 @@ class Policy:
     drop_after: timedelta = timedelta(days=7)
     # Says why this month must stay although its time is over; empty lets it go.
     held: Callable[[BaseDatabaseWrapper, datetime, datetime], str] | None = None
+    # What else makes a month, such as triggers of statements; {partition} is its name.
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # The names go into statements as they are.
@@ -170,7 +172,7 @@ def partitions_of(connection: BaseDatabaseWrapper, policy: Policy) -> list[Parti
 
 
 def _rows(
-    connection: BaseDatabaseWrapper, query: str, **parameters: object
+    connection: BaseDatabaseWrapper, query: str, **parameters: str
 ) -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
@@ -256,6 +258,7 @@ def _create(policy: Policy, start: datetime) -> Step:
         f"ALTER TABLE {name} ADD CONSTRAINT {name}_bounds"
         f" CHECK (id IS NOT NULL AND id >= '{lower}' AND id < '{upper}')",
         f"COMMENT ON TABLE {name} IS '{policy.mark}'",
+        *(statement.format(partition=name) for statement in policy.also),
         # CREATE … PARTITION OF would lock the parent against everyone; this does not.
         f"ALTER TABLE {policy.table} ATTACH PARTITION {name}"
         f" FOR VALUES FROM ('{lower}') TO ('{upper}')",

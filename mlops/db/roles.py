@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import Connection, sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import (
     FeatureNotSupported,
     InsufficientPrivilege,
@@ -87,6 +87,7 @@ ROLES = (
 )
 LOGINS = tuple(role.name for role in ROLES if role.login)
 OWNER = "app_owner"
+DATABASE = "mlops"
 
 
 def bootstrap(
@@ -100,25 +101,28 @@ def bootstrap(
     """
     if missing := set(LOGINS) - set(passwords):
         raise ValueError(f"No password for {', '.join(sorted(missing))}.")
-    with _connect(superuser_conninfo) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
-        left_out = _make_roles(connection, passwords)
-        _make_database(connection, database)
-        _set_defaults(connection, database)
-        with _connect(superuser_conninfo, dbname=database) as inside:
-            left_out += _make_extensions(inside)
-            _grant(inside, database)
-    return left_out
+    try:
+        return list(_bootstrap(superuser_conninfo, database, passwords))
+    except InsufficientPrivilege as error:
+        raise Unavailable(
+            f"The role of this connection may not make the roles: {error}."
+            " Connect as a superuser."
+        ) from None
 
 
 def is_privileged(conninfo: str) -> bool:
     """Tell whether this connection may make roles and databases."""
-    with _connect(conninfo) as connection:
+    with _connect_anywhere(conninfo) as connection:
         row = connection.execute(
             "SELECT rolsuper OR (rolcreaterole AND rolcreatedb)"
             " FROM pg_roles WHERE rolname = current_user"
         ).fetchone()
     return bool(row and row[0])
+
+
+def database_of(url: str) -> str:
+    named = conninfo_to_dict(url)
+    return str(named.get("dbname") or named.get("user") or DATABASE)
 
 
 def url_for(url: str, role: str, password: str) -> str:
@@ -134,6 +138,29 @@ def url_for(url: str, role: str, password: str) -> str:
     )
 
 
+def _bootstrap(
+    conninfo: str, database: str, passwords: Mapping[str, str]
+) -> Iterator[str]:
+    with _connect_anywhere(conninfo) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        yield from _make_roles(connection, passwords)
+        _make_database(connection, database)
+        _set_defaults(connection, database)
+        with _connect(conninfo, dbname=database) as inside:
+            yield from _make_extensions(inside)
+            _grant(inside, database)
+
+
+def _connect_anywhere(conninfo: str) -> Connection:
+    """Connect to the database of `conninfo`, or beside it if it is yet to be made."""
+    try:
+        return _connect(conninfo)
+    except Unavailable as error:
+        if "does not exist" not in str(error):
+            raise
+        return _connect(conninfo, dbname="postgres")
+
+
 def _connect(conninfo: str, **changes: str) -> Connection:
     try:
         return psycopg.connect(
@@ -143,15 +170,17 @@ def _connect(conninfo: str, **changes: str) -> Connection:
         raise Unavailable(f"The database does not connect: {error}") from None
 
 
-def _make_roles(connection: Connection, passwords: Mapping[str, str]) -> list[str]:
+def _make_roles(connection: Connection, passwords: Mapping[str, str]) -> Iterator[str]:
     for role in ROLES:
         _make_role(connection, role)
         if role.login:
             _set_password(connection, role.name, passwords[role.name])
     if not _is_superuser(connection):
         # Who makes a database for another role must be able to become that role.
-        connection.execute(f"GRANT {OWNER} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE")
-    return [left for role in ROLES for left in _grant_memberships(connection, role)]
+        option = " WITH INHERIT TRUE, SET TRUE" if _major(connection) >= 16 else ""
+        connection.execute(f"GRANT {OWNER} TO CURRENT_USER{option}")
+    for role in ROLES:
+        yield from _grant_memberships(connection, role)
 
 
 def _make_role(connection: Connection, role: Role) -> None:
@@ -176,18 +205,8 @@ def _make_role(connection: Connection, role: Role) -> None:
         if wish != present
     ]
     if change:
-        _alter_role(connection, role.name, change)
-
-
-def _alter_role(connection: Connection, role: str, change: list[str]) -> None:
-    words = SQL(" ").join(map(SQL, change))
-    try:
-        connection.execute(SQL("ALTER ROLE {} {}").format(Identifier(role), words))
-    except InsufficientPrivilege as error:
-        raise Unavailable(
-            f"The role of this connection may not give {role} {' '.join(change)}:"
-            f" {error}. Connect as a superuser."
-        ) from None
+        words = SQL(" ").join(map(SQL, change))
+        connection.execute(SQL("ALTER ROLE {} {}").format(Identifier(role.name), words))
 
 
 def _set_password(connection: Connection, role: str, password: str) -> None:
@@ -259,6 +278,10 @@ def _grant(inside: Connection, database: str) -> None:
                 makers=_names(role for role in ROLES if role.makes_tables),
             )
         )
+    # PostgreSQL only warns when a grant had no effect, as on 15 without a superuser.
+    made = "SELECT has_schema_privilege(%s, 'public', 'CREATE')"
+    if inside.execute(made, [OWNER]).fetchone() != (True,):
+        raise Unavailable(f"{OWNER} may not make tables. Connect as a superuser.")
 
 
 def _set_defaults(connection: Connection, database: str) -> None:

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from mlops import env
 from mlops.cli import MaintenanceCommand, NotChecked, Report
 from mlops.db import roles
-from mlops.db.embedded import DATABASE, Embedded
+from mlops.db.embedded import Embedded
 
 
 class Command(MaintenanceCommand):
@@ -25,9 +25,8 @@ class Command(MaintenanceCommand):
     def work(self, **options: Any) -> Report:
         embedded = Embedded(settings.VAR)
         url = options["url"] or embedded.superuser_url
-        name = options["name"] or (
-            roles.database_of(url) if options["url"] else DATABASE
-        )
+        implied = roles.database_of(url) if options["url"] else roles.DATABASE
+        name = options["name"] or implied
         made = [role.name for role in roles.ROLES]
         if options["dry_run"]:
             return Report(lines=[f"Would make {name} and {', '.join(made)}."])

@@ -1,0 +1,62 @@
+# `make help` lists what there is. PORT, VAR, VENV and PYTHON can be overridden.
+PORT ?= 8000
+VAR ?= var
+VENV ?= .venv
+PYTHON ?= python3
+export PORT VAR
+
+python = $(VENV)/bin/python
+lint = $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy .
+# What a production installation must set, so that its checks can be run.
+production = PROFILE=production ALLOWED_HOSTS=mlops.example.org TRUSTED_PROXIES=127.0.0.1
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test check lint bench soak packages packages-dev
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+up: packages ## run everything (DETACH=1: in the background; EXAMPLE=0: no example run)
+	@[ -d "$(VAR)" ] || (umask 022 && mkdir -p "$(VAR)")
+	@exec $(python) manage.py up $(if $(DETACH),--detach) $(if $(filter 0,$(EXAMPLE)),--no-example)
+
+down: ## stop what `make up DETACH=1` runs
+	@if [ -x $(python) ]; then exec $(python) manage.py down; fi
+
+test: lint check ## lint, check, and run the tests
+	$(python) -m pytest
+
+check: packages-dev ## migrations are complete; Django's checks as in production
+	$(python) -W "ignore:Got an error" manage.py makemigrations --check --dry-run
+	$(production) $(python) manage.py check --deploy --fail-level WARNING
+
+lint: packages-dev ## ruff and mypy
+	$(lint)
+
+bench: packages-dev ## measure; see bench/README.md
+	$(python) -m bench
+
+soak: packages-dev ## the long tests
+	$(python) -m pytest -m soak
+
+# Packages are installed again when the text of a requirements file has changed.
+packages: $(VENV)/bin/python
+	@$(call install,requirements.txt,requirements.txt)
+
+packages-dev: $(VENV)/bin/python
+	@$(call install,requirements-dev.txt,requirements.txt requirements-dev.txt examples/requirements.txt)
+
+define install
+stamp=$(VENV)/$(1).installed; now=$$(cat $(2) | sha256sum); \
+if [ "$$(cat $$stamp 2>/dev/null)" != "$$now" ]; then \
+    echo "Installing $(1)"; \
+    $(python) -m pip install --quiet --disable-pip-version-check -r $(1) && echo "$$now" > $$stamp; \
+fi
+endef
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or later is needed: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "$(PYTHON) cannot make virtual environments: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,28 @@
+"""What a load balancer wants to know of the database, in one statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connection
+
+READY = """
+SELECT current_user::text,
+       rolsuper OR rolbypassrls,
+       to_regclass('public.django_migrations') IS NOT NULL
+FROM pg_roles WHERE rolname = current_user
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    role: str
+    is_privileged: bool
+    is_migrated: bool
+
+
+def read() -> Readiness:
+    """Raises DatabaseError while the database does not answer."""
+    with connection.cursor() as cursor:
+        cursor.execute(READY)
+        return Readiness(*cursor.fetchone())
