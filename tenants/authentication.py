@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest
-from rest_framework.authentication import BaseAuthentication
+from django.http import HttpRequest, HttpResponse
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
 
 from mlops.errors import (
     DomainError,
@@ -58,9 +58,12 @@ class NewToken:
         return self.text[-4:]
 
 
-def make_token(kind: str) -> NewToken:
-    """Draw a token: `mlp_<kind>_<public id>_<secret><checksum>`."""
-    public_id = _draw(PUBLIC_LENGTH)
+def make_token(kind: str, public_id: str = "") -> NewToken:
+    """Draw a token: `mlp_<kind>_<public id>_<secret><checksum>`.
+
+    A rotated token keeps its public id, so that both its secrets lead to one row.
+    """
+    public_id = public_id or _draw(PUBLIC_LENGTH)
     body = f"{PREFIX}{kind}_{public_id}_{_draw(SECRET_LENGTH)}"
     text = body + checksum(body)
     return NewToken(text, public_id, digest_of(text))
@@ -118,7 +121,7 @@ def _read_basic(value: str) -> Credential:
 
 
 def credential_of(request: HttpRequest) -> Credential:
-    """Read the header, else the session. Raises Unauthenticated when neither is there."""
+    """Read the header, else the session; raises Unauthenticated without either."""
     header = request.META.get("HTTP_AUTHORIZATION", "")
     if header:
         return read_header(header)
@@ -126,6 +129,14 @@ def credential_of(request: HttpRequest) -> Credential:
     if user is not None and user.is_authenticated:
         return Credential(user_id=user.pk)
     raise Unauthenticated
+
+
+class Refused(Forbidden):
+    """You may not do this."""
+
+    def __init__(self, message: str, actor: Actor) -> None:
+        super().__init__(message)
+        self.actor = actor
 
 
 def admit(
@@ -156,6 +167,8 @@ def admit(
         permission not in OF_ORGANIZATION,
         request_id,
     )
+    if row[0] in LACKING:
+        raise Refused(refusal(row[0], permission).message, _actor(row, credential))
     if row[0] != "ok":
         raise refusal(row[0], permission)
     return _actor(row, credential)
@@ -177,6 +190,8 @@ def _actor(row: tuple[Any, ...], credential: Credential) -> Actor:
     )
 
 
+# Verdicts about a caller who is known and has found what it asked for.
+LACKING = frozenset({"role_lacks", "token_lacks"})
 REFUSALS: dict[str, DomainError] = {
     "unauthenticated": Unauthenticated(),
     "not_found": NotFound("No such organization or project."),
@@ -199,12 +214,33 @@ def refusal(verdict: str, permission: str) -> DomainError:
     return Forbidden(f"Your role lacks the permission {permission}.")
 
 
+def accept(request: HttpRequest) -> HttpResponse:
+    """Stands for the view, which the check does not call."""
+    return HttpResponse()
+
+
+def refuse_forged(request: HttpRequest) -> None:
+    """Raises Forbidden unless an unsafe request carries the session's CSRF token."""
+    check = CSRFCheck(accept)
+    check.process_request(request)
+    if reason := check.process_view(request, accept, (), {}):
+        raise Forbidden(f"The CSRF token is missing or wrong: {reason}")
+
+
 class AdmittedActor(BaseAuthentication):
-    """DRF's view of what the middleware has already done."""
+    """DRF's view of what the middleware has already done.
+
+    A browser sends its cookie unasked, so a session needs Django's CSRF token as well;
+    nobody sends a token unasked. Only REST asks: MLflow's UI does not know of it.
+    """
 
     def authenticate(self, request: Any) -> tuple[Actor, None] | None:
         actor = getattr(request._request, "actor", None)
-        return (actor, None) if actor else None
+        if actor is None:
+            return None
+        if not actor.token:
+            refuse_forged(request._request)
+        return actor, None
 
     def authenticate_header(self, request: Any) -> str:
         return 'Basic realm="mlops"'

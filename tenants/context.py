@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import DEFAULT_DB_ALIAS, models, transaction
 
 from mlops.errors import DomainError
 from tenants import sql
@@ -64,6 +64,7 @@ EVERY = Every()
 
 _bound: ContextVar[UUID | Every | None] = ContextVar("bound", default=None)
 _actor: ContextVar[Actor | None] = ContextVar("actor", default=None)
+_alias: ContextVar[str | None] = ContextVar("alias", default=None)
 
 
 def bound_organization() -> UUID | Every:
@@ -82,15 +83,36 @@ def current_actor() -> Actor | None:
     return _actor.get()
 
 
+def acting() -> Actor:
+    """Raises TenantContextMissing when nobody acts."""
+    actor = _actor.get()
+    if actor is None:
+        raise TenantContextMissing
+    return actor
+
+
+def bound_alias() -> str | None:
+    """Return the alias whose transaction is bound; None is the default's."""
+    return _alias.get()
+
+
 @contextmanager
-def binding(organization: UUID | Every | None, actor: Actor) -> Iterator[None]:
-    """Bind Python's half of the context; the database's half is the caller's duty."""
+def binding(
+    organization: UUID | Every | None, actor: Actor, using: str = DEFAULT_DB_ALIAS
+) -> Iterator[None]:
+    """Bind Python's half of the context; the database's half is the caller's duty.
+
+    Queries inside go to the connection whose transaction is bound: on another one
+    row-level security would show them nothing.
+    """
+    alias = _alias.set(None if using == DEFAULT_DB_ALIAS else using)
     bound, acting = _bound.set(organization), _actor.set(actor)
     try:
         yield
     finally:
         _actor.reset(acting)
         _bound.reset(bound)
+        _alias.reset(alias)
 
 
 @contextmanager
@@ -100,13 +122,13 @@ def tenant_transaction(
     *,
     request_id: str = "",
     reason: str = "",
-    using: str = "default",
+    using: str = DEFAULT_DB_ALIAS,
 ) -> Iterator[Actor]:
     """Open a transaction bound to one organization: one statement more than BEGIN."""
     organization = organization or actor.organization_id
     if organization is None:
         raise TenantContextMissing
-    with transaction.atomic(using=using), binding(organization, actor):
+    with transaction.atomic(using=using), binding(organization, actor, using):
         sql.bind(using, str(organization), str(actor), request_id, reason)
         yield actor
 
@@ -143,4 +165,5 @@ def record(
         target._meta.db_table if target else "",
         getattr(target, "pk", None),
         details,
+        using=bound_alias() or DEFAULT_DB_ALIAS,
     )

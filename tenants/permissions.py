@@ -7,9 +7,14 @@ the database computes the effective roles (`tenants_admit`), this table weighs t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import TextChoices
+
+from mlops.errors import Forbidden
+
+if TYPE_CHECKING:
+    from tenants.context import Actor
 
 OWNERS = frozenset({"owner"})
 ADMINS = OWNERS | {"admin"}
@@ -18,13 +23,20 @@ EDITORS = MAINTAINERS | {"editor"}
 VIEWERS = EDITORS | {"viewer"}
 EVERYONE = ADMINS | {"member", "service"}
 
+# No permission: whoever has signed in may enter, and a session binds no organization.
+SIGNED_IN = "signed-in"
+# Kinds of actors that only operators can be; the admin weighs its staff itself.
+TRUSTED = frozenset({"command", "job", "staff"})
+
 
 class Permission(TextChoices):
     ORGANIZATION_READ = "organization:read"
+    ORGANIZATION_WRITE = "organization:write"
     ORGANIZATION_ADMIN = "organization:admin"
     MEMBERS_READ = "members:read"
     MEMBERS_WRITE = "members:write"
     PROJECTS_WRITE = "projects:write"
+    PROJECT_ADMIN = "project:admin"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
     AUDIT_READ = "audit:read"
@@ -45,10 +57,12 @@ class Permission(TextChoices):
 P = Permission
 ROLES: dict[str, frozenset[str]] = {
     P.ORGANIZATION_READ: EVERYONE,
+    P.ORGANIZATION_WRITE: ADMINS,
     P.ORGANIZATION_ADMIN: OWNERS,
     P.MEMBERS_READ: EVERYONE,
     P.MEMBERS_WRITE: ADMINS,
     P.PROJECTS_WRITE: ADMINS,
+    P.PROJECT_ADMIN: MAINTAINERS,
     P.TOKENS_READ: EVERYONE,
     P.TOKENS_WRITE: EVERYONE,
     P.AUDIT_READ: ADMINS,
@@ -69,6 +83,7 @@ ROLES: dict[str, frozenset[str]] = {
 OF_ORGANIZATION = frozenset(
     {
         P.ORGANIZATION_READ,
+        P.ORGANIZATION_WRITE,
         P.ORGANIZATION_ADMIN,
         P.MEMBERS_READ,
         P.MEMBERS_WRITE,
@@ -78,6 +93,20 @@ OF_ORGANIZATION = frozenset(
         P.AUDIT_READ,
     }
 )
+
+
+def allows(actor: Actor, permission: str) -> bool:
+    """Weigh a second permission of a request, by the rights it was admitted with."""
+    if actor.kind in TRUSTED:
+        return True
+    granted = not actor.permissions.isdisjoint({"*", permission})
+    return granted and not actor.roles.isdisjoint(ROLES[permission])
+
+
+def demand(actor: Actor, permission: str, doing: str) -> None:
+    """Raises Forbidden, naming what cannot be done for want of which permission."""
+    if not allows(actor, permission):
+        raise Forbidden(f"{doing} needs the permission {permission}.")
 
 
 class Admitted:

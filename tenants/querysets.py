@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models
 from django.db.models import BooleanField, F, Func, Q
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from tenants.context import Actor
 
 
+# Roles that rule over every project of their organization.
+RULERS = frozenset({"owner", "admin"})
+
+
 class BelongsToTenant(Func):
     """`organization_id = <the bound organization>`, asked when the query is compiled.
 
@@ -29,8 +34,8 @@ class BelongsToTenant(Func):
     conditional = True
 
     def as_sql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any
-    ) -> tuple[str, list[Any]]:
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *_: Any, **__: Any
+    ) -> tuple[str, Any]:
         organization = context.bound_organization()
         column, params = compiler.compile(self.source_expressions[0])
         if isinstance(organization, context.Every):
@@ -40,14 +45,6 @@ class BelongsToTenant(Func):
 
 class TenantQuerySet(models.QuerySet):
     """Base of all query sets over rows that carry an organization."""
-
-    @classmethod
-    def as_manager(cls) -> Any:
-        manager = TenantManager.from_queryset(cls)()
-        manager._built_with_asmanager = True
-        return manager
-
-    as_manager.queryset_only = True  # type: ignore[attr-defined]
 
     def visible_to(self, actor: Actor) -> Self:
         """Rows of the projects that the actor may see."""
@@ -68,7 +65,7 @@ class TenantQuerySet(models.QuerySet):
         """Return the one row, or raise NotFound in the same words for every reason."""
         try:
             return self.get(**lookup)
-        except (self.model.DoesNotExist, ValueError, TypeError):
+        except (ObjectDoesNotExist, ValidationError, ValueError, TypeError):
             name = self.model._meta.verbose_name
             raise NotFound(f"No such {name}.") from None
 
@@ -85,14 +82,6 @@ class TenantManager(models.Manager):
 class OrganizationQuerySet(TenantQuerySet):
     """The organization is its own tenant: its column is `id`."""
 
-    @classmethod
-    def as_manager(cls) -> Any:
-        manager = OrganizationManager.from_queryset(cls)()
-        manager._built_with_asmanager = True
-        return manager
-
-    as_manager.queryset_only = True  # type: ignore[attr-defined]
-
     def in_projects_of(self, actor: Actor) -> Self:
         return self
 
@@ -105,15 +94,29 @@ class ProjectQuerySet(TenantQuerySet):
     def in_projects_of(self, actor: Actor) -> Self:
         """Projects the actor may see: bound by its token, then by its roles."""
         projects = self.filter(pk__in=actor.project_ids) if actor.project_ids else self
-        if actor.roles & {"owner", "admin"}:
+        if actor.roles & RULERS:
             return projects
-        member = Q(projectmember__deleted_at__isnull=True) & (
-            Q(projectmember__user_id=actor.id)
-            | Q(projectmember__service_account_id=actor.id)
+        if actor.kind == "service":
+            return projects.filter(Q(pk__in=self._held_by(service_account=actor.id)))
+        return projects.filter(
+            ~Q(default_role="none")
+            | Q(pk__in=self._held_by(user=actor.id))
+            | Q(pk__in=self._ruled_by(actor.id))
         )
-        seen = self.model._base_manager.filter(member).values("pk")
-        floor = ~Q(default_role="none") if actor.kind == "user" else Q(pk__in=[])
-        return projects.filter(floor | Q(pk__in=seen))
+
+    def _held_by(self, **holder: UUID | None) -> models.QuerySet:
+        held = {f"projectmember__{kind}_id": key for kind, key in holder.items()}
+        everywhere = self.model._base_manager.order_by()
+        return everywhere.filter(projectmember__deleted_at=None, **held).values("pk")
+
+    def _ruled_by(self, user_id: UUID | None) -> models.QuerySet:
+        """Projects of an owner or admin, whose bound token lends only the project."""
+        everywhere = self.model._base_manager.order_by()
+        return everywhere.filter(
+            organization__membership__user_id=user_id,
+            organization__membership__role__in=RULERS,
+            organization__membership__deleted_at=None,
+        ).values("pk")
 
 
 class MemberQuerySet(TenantQuerySet):
@@ -123,10 +126,21 @@ class MemberQuerySet(TenantQuerySet):
 
 class TokenQuerySet(TenantQuerySet):
     def in_projects_of(self, actor: Actor) -> Self:
-        """Owners and admins see all tokens of the organization, others their own."""
-        if actor.roles & {"owner", "admin"}:
+        """Owners and admins see all tokens of the organization, others their own.
+
+        Their own are those that they hold or have issued.
+        """
+        if actor.roles & RULERS:
             return self
-        return self.filter(Q(user_id=actor.id) | Q(service_account_id=actor.id))
+        holder = Q(user_id=actor.id) | Q(service_account_id=actor.id)
+        return self.filter(holder | Q(created_by=actor.id))
 
     def usable(self) -> Self:
         return self.filter(revoked_at__isnull=True)
+
+
+RowManager = TenantManager.from_queryset(TenantQuerySet)
+OrganizationRowManager = OrganizationManager.from_queryset(OrganizationQuerySet)
+ProjectManager = TenantManager.from_queryset(ProjectQuerySet)
+MemberManager = TenantManager.from_queryset(MemberQuerySet)
+TokenManager = TenantManager.from_queryset(TokenQuerySet)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.db import models
 
-from tenants.context import is_unscoped
+from tenants.context import bound_alias
 
 
 class RoleRouter:
     """All aliases are one database; they differ in the role that connects."""
 
     def db_for_read(self, model: type[models.Model], **hints: Any) -> str | None:
-        return settings.ADMIN_ALIAS if is_unscoped() else None
+        return bound_alias()
 
     db_for_write = db_for_read
 

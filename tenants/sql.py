@@ -22,6 +22,21 @@ SELECT verdict, organization_id, organization, project_id, project, project_ids,
 FROM tenants_admit(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
+# The same for a hot path, whose own work stands in the statement that admits (see
+# tenants.callers). Only behind CASE is it certain that nothing runs before the verdict.
+FROM_CALLER = """
+FROM tenants_admit(%(public_id)s, %(digest)b, %(user)s, %(username)s,
+                   %(organization)s, %(project)s, %(workspace)s,
+                   %(permission)s, %(roles)s, %(needs_project)s, %(request_id)s)
+     AS caller
+"""
+
+# What a person may enter; asked before any organization is bound.
+MEMBERSHIPS = "SELECT id, slug, name, role FROM tenants_memberships(%s)"
+
+# The frozen organization of an owner, who alone may restore it.
+DELETED_ORGANIZATION = "SELECT tenants_deleted_organization(%s, %s)"
+
 AUDIT_RECORD = "SELECT audit_record(%s, %s, %s, %s, %s::jsonb)"
 
 
@@ -39,14 +54,30 @@ def admit(*arguments: Any) -> tuple[Any, ...]:
     return row
 
 
+def memberships(user_id: UUID) -> list[tuple[UUID, str, str, str]]:
+    """Return (id, slug, name, role) of each organization of a person."""
+    with connection.cursor() as cursor:
+        cursor.execute(MEMBERSHIPS, [user_id])
+        return list(cursor.fetchall())
+
+
+def deleted_organization(user_id: UUID | None, slug: str) -> UUID | None:
+    with connection.cursor() as cursor:
+        cursor.execute(DELETED_ORGANIZATION, [user_id, slug])
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
 def audit_record(
     action: str,
     outcome: str,
     object_type: str,
     object_id: UUID | None,
     details: dict[str, Any],
+    *,
+    using: str,
 ) -> None:
-    with connection.cursor() as cursor:
+    with connections[using].cursor() as cursor:
         cursor.execute(
             AUDIT_RECORD, [action, outcome, object_type, object_id, json.dumps(details)]
         )

@@ -22,6 +22,7 @@ def every_organization(
     Commands, sweeps and superusers in the admin need it; the router sends every query
     inside to that role's connection.
     """
-    with transaction.atomic(using=settings.ADMIN_ALIAS), binding(EVERY, actor):
-        sql.bind(settings.ADMIN_ALIAS, "", str(actor), request_id, reason)
+    alias = settings.ADMIN_ALIAS
+    with transaction.atomic(using=alias), binding(EVERY, actor, alias):
+        sql.bind(alias, "", str(actor), request_id, reason)
         yield

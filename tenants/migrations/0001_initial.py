@@ -641,7 +641,8 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="projectmember",
             index=models.Index(
-                fields=["project", "user"], name="idx_project_members_project_user"
+                fields=["project", "user", "organization"],
+                name="idx_project_members_project_user",
             ),
         ),
         migrations.AddConstraint(

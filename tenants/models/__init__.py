@@ -1,4 +1,4 @@
-from tenants.models.base import SoftDeleted, TenantModel
+from tenants.models.base import SoftDeleted, TenantModel, TenantRow
 from tenants.models.organizations import (
     ALIVE,
     DefaultRole,
@@ -27,6 +27,7 @@ __all__ = [
     "ServiceAccount",
     "SoftDeleted",
     "TenantModel",
+    "TenantRow",
     "TokenKind",
     "User",
 ]

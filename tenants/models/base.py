@@ -5,7 +5,7 @@ from django.db import models
 from mlops.db.uuid7 import uuid7
 
 
-class TenantModel(models.Model):
+class TenantRow(models.Model):
     """A row of one organization.
 
     `ProtectTenantTable` adds what Django cannot say: row-level security, UNIQUE
@@ -17,6 +17,14 @@ class TenantModel(models.Model):
     organization = models.ForeignKey(
         "tenants.Organization", models.RESTRICT, db_index=False, editable=False
     )
+
+    class Meta:
+        abstract = True
+
+
+class TenantModel(TenantRow):
+    """A row of one organization that tells when it came and when it last changed."""
+
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -25,7 +33,7 @@ class TenantModel(models.Model):
 
 
 class SoftDeleted(models.Model):
-    """A row that a user deletes and may restore; `delete_batch` names what went along."""
+    """A row that may be deleted and restored; `delete_batch` names what went along."""
 
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     deleted_by = models.UUIDField(null=True, blank=True, editable=False)

@@ -8,10 +8,10 @@ from django.db.models import Q
 from mlops.db.uuid7 import uuid7
 from tenants.models.base import SoftDeleted, TenantModel
 from tenants.querysets import (
-    MemberQuerySet,
-    OrganizationQuerySet,
-    ProjectQuerySet,
-    TenantQuerySet,
+    MemberManager,
+    OrganizationRowManager,
+    ProjectManager,
+    RowManager,
 )
 
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
@@ -53,7 +53,7 @@ class Organization(SoftDeleted):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = OrganizationQuerySet.as_manager()
+    objects = OrganizationRowManager()
 
     class Meta:
         db_table = "organizations"
@@ -78,7 +78,7 @@ class Membership(TenantModel, SoftDeleted):
         max_length=8, choices=OrganizationRole, default=OrganizationRole.MEMBER
     )
 
-    objects = MemberQuerySet.as_manager()
+    objects = MemberManager()
 
     class Meta:
         db_table = "organization_memberships"
@@ -123,7 +123,7 @@ class Project(TenantModel, SoftDeleted):
     )
     metadata = models.JSONField(default=dict, blank=True)
 
-    objects = ProjectQuerySet.as_manager()
+    objects = ProjectManager()
 
     class Meta:
         db_table = "projects"
@@ -168,15 +168,17 @@ class ProjectMember(TenantModel, SoftDeleted):
         max_length=10, choices=ProjectRole, default=ProjectRole.VIEWER
     )
 
-    objects = TenantQuerySet.as_manager()
+    objects = RowManager()
 
     class Meta:
         db_table = "project_members"
         ordering = ["-id"]
         indexes = [
-            # Read by the access check of one person; whole, for the foreign key.
+            # Read by the access check of one person and by a project's member list;
+            # whole, for the foreign key. The organization spares the policy the heap.
             models.Index(
-                fields=["project", "user"], name="idx_project_members_project_user"
+                fields=["project", "user", "organization"],
+                name="idx_project_members_project_user",
             ),
         ]
         constraints = [
@@ -219,7 +221,7 @@ class ProjectCounter(TenantModel):
     kind = models.CharField(max_length=16)
     next_value = models.BigIntegerField(default=1)
 
-    objects = TenantQuerySet.as_manager()
+    objects = RowManager()
 
     class Meta:
         db_table = "project_counters"

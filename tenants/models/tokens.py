@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from tenants.models.base import SoftDeleted, TenantModel
 from tenants.models.organizations import ALIVE
-from tenants.querysets import MemberQuerySet, TokenQuerySet
+from tenants.querysets import MemberManager, TokenManager
 
 
 class TokenKind(models.TextChoices):
@@ -23,7 +23,7 @@ class ServiceAccount(TenantModel, SoftDeleted):
     description = models.TextField(blank=True)
     created_by = models.UUIDField(null=True, editable=False)
 
-    objects = MemberQuerySet.as_manager()
+    objects = MemberManager()
 
     class Meta:
         db_table = "service_accounts"
@@ -75,7 +75,7 @@ class ApiToken(TenantModel):
     previous_digest = models.BinaryField(max_length=32, null=True, editable=False)
     previous_valid_until = models.DateTimeField(null=True, editable=False)
 
-    objects = TokenQuerySet.as_manager()
+    objects = TokenManager()
 
     class Meta:
         db_table = "api_tokens"

@@ -1,0 +1,172 @@
+"""What all view sets of REST share: who asks, within which project, how strictly."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins
+from rest_framework.decorators import action
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import GenericViewSet
+
+from mlops.errors import InvalidInput
+from tenants.context import Actor
+from tenants.models import Organization, Project
+
+
+class OnlyJSON(BaseContentNegotiation):
+    """Answer JSON whatever was asked for, so that a browser sees something, too."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        sent = (request.content_type or "").partition(";")[0].strip().lower()
+        return next((p for p in parsers if p.media_type == sent), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        return renderers[0], renderers[0].media_type
+
+
+class StrictFilters(DjangoFilterBackend):
+    """Refuse a bad filter value by name instead of ignoring it."""
+
+    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
+        filterset = self.get_filterset(request, queryset, view)
+        if filterset is None:
+            return queryset
+        if not filterset.is_valid():
+            name, problems = next(iter(filterset.errors.items()))
+            given = request.query_params.get(name, "")[:100]
+            raise InvalidInput(f"{name}={given!r}: {' '.join(problems)}")
+        return filterset.qs
+
+
+class TenantViewSet(GenericViewSet):
+    """Base of all view sets: `needs` names the permission of each action.
+
+    The query set begins with what the actor may see; a row outside of it is not found,
+    in the words of one that never existed. Writes go through services, in `perform_…`.
+    """
+
+    needs: ClassVar[dict[str, str]] = {}
+    # Query parameters that an action takes beside filters and paging.
+    parameters: ClassVar[dict[str, frozenset[str]]] = {}
+    content_negotiation_class = OnlyJSON
+    filter_backends = [StrictFilters]
+
+    @property
+    def actor(self) -> Actor:
+        return self.request.user  # type: ignore[return-value]
+
+    @property
+    def organization(self) -> Organization:
+        """The bound organization by its id; its row is not read."""
+        return Organization(pk=self.actor.organization_id, slug=self.actor.organization)
+
+    @property
+    def project(self) -> Project:
+        """The project of the address by its id; its row is not read."""
+        return Project(
+            pk=self.actor.project_id,
+            slug=self.actor.project,
+            organization=self.organization,
+        )
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self._refuse_unknown_parameters(request)
+
+    def _refuse_unknown_parameters(self, request: Request) -> None:
+        known = self._known_parameters()
+        for name, values in request.query_params.lists():
+            if name not in known:
+                choice = ", ".join(sorted(known)) or "none"
+                raise InvalidInput(
+                    f"Unknown query parameter {name[:50]}={values[0][:50]!r};"
+                    f" there are: {choice}."
+                )
+            if len(values) > 1:
+                raise InvalidInput(f"Query parameter {name} is given twice; send one.")
+            if not values[0] and name not in self.parameters.get(self.action, ()):
+                raise InvalidInput(f"{name}='' is empty; leave it out or say a value.")
+
+    def _known_parameters(self) -> set[str]:
+        known = set(self.parameters.get(self.action, ()))
+        if self.action == "list":
+            filterset = getattr(self, "filterset_class", None)
+            known |= set(filterset.base_filters) if filterset else set()
+            known |= {"limit", "cursor"} if self.paginator else set()
+        return known
+
+    def get_queryset(self) -> Any:
+        rows = super().get_queryset()
+        describing = getattr(self, "swagger_fake_view", False)
+        return rows if describing else self.within_reach(rows)
+
+    def within_reach(self, rows: Any) -> Any:
+        return rows.visible_to(self.actor)
+
+    def asked(self, kind: type[BaseSerializer]) -> dict[str, Any]:
+        """Read the body of an action that has a shape of its own."""
+        serializer = kind(data=self.request.data)
+        serializer.is_valid(raise_exception=True)
+        return changes_of(serializer)
+
+    def get_object(self) -> Any:
+        value = self.kwargs[self.lookup_url_kwarg or self.lookup_field]
+        return self.get_queryset().fetch(**{self.lookup_field: value})
+
+
+class ProjectViewSet(TenantViewSet):
+    """Base of what lives in a project, which the address names."""
+
+    def within_reach(self, rows: Any) -> Any:
+        return rows.in_project(self.actor.project_id)
+
+    def referred(self, rows: Any, key: UUID | None) -> Any:
+        """Fetch what a body refers to by id, in this project only; None stays None."""
+        if key is None:
+            return None
+        return rows.in_project(self.actor.project_id).live().fetch(pk=key)
+
+
+class ReadMixin(mixins.ListModelMixin, mixins.RetrieveModelMixin):
+    """List and detail."""
+
+
+class ChangeMixin:
+    """PATCH alone: a PUT would have to say what becomes of fields left out."""
+
+    def partial_update(
+        self: Any, request: Request, *args: Any, **kwargs: Any
+    ) -> Response:
+        row = self.get_object()
+        serializer = self.get_serializer(row, data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        self.perform_update(serializer)
+        return Response(serializer.data)
+
+
+class RestoreMixin(mixins.DestroyModelMixin):
+    """DELETE marks, POST …/restore/ takes the mark away again."""
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def restore(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        row = self.get_object()
+        self.perform_restore(row)
+        return Response(self.get_serializer(row).data)
+
+    def perform_restore(self, row: Any) -> None:
+        raise NotImplementedError
+
+
+def changes_of(serializer: BaseSerializer) -> dict[str, Any]:
+    """Return what the body asks to change."""
+    return dict(serializer.validated_data)

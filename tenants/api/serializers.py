@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from tenants.api.fields import Label, Metadata, RowSerializer, StrictSerializer
+from tenants.models import (
+    ApiToken,
+    DefaultRole,
+    Membership,
+    Organization,
+    OrganizationRole,
+    Project,
+    ProjectMember,
+    ProjectRole,
+    ServiceAccount,
+)
+from tenants.models.organizations import SLUG_PATTERN, valid_slug
+from tenants.services.tokens import DEFAULT_DAYS, EVERYTHING, MAX_DAYS
+from tenants.services.tokens import MAX_OVERLAP_HOURS as MAX_OVERLAP
+
+LOGIN_LENGTH = 254
+
+
+class OrganizationSummarySerializer(serializers.Serializer):
+    """An organization as its member sees it in a list."""
+
+    id = serializers.UUIDField(read_only=True)
+    slug = serializers.CharField(read_only=True)
+    name = serializers.CharField(read_only=True)
+    role = serializers.CharField(read_only=True)
+
+
+class OrganizationListSerializer(serializers.Serializer):
+    results = OrganizationSummarySerializer(many=True, read_only=True)
+    next = serializers.CharField(read_only=True, allow_null=True)
+
+
+class OrganizationSerializer(RowSerializer):
+    name = Label(max_length=200)
+    metadata = Metadata(required=False)
+
+    class Meta:
+        model = Organization
+        fields = [
+            "id",
+            "slug",
+            "name",
+            "metadata",
+            "created_at",
+            "updated_at",
+            "deleted_at",
+        ]
+        read_only_fields = ["slug", "deleted_at"]
+
+
+class ProjectSerializer(RowSerializer):
+    slug = serializers.RegexField(
+        # "$" alone would let a line break pass at the end.
+        SLUG_PATTERN.removesuffix("$") + r"\Z",
+        max_length=63,
+        trim_whitespace=False,
+        error_messages={"invalid": str(valid_slug.message)},
+    )
+    name = Label(max_length=200, required=False)
+    description = serializers.CharField(
+        max_length=10_000, allow_blank=True, required=False
+    )
+    default_role = serializers.ChoiceField(DefaultRole.choices, required=False)
+    metadata = Metadata(required=False)
+
+    class Meta:
+        model = Project
+        fields = [
+            "id",
+            "slug",
+            "name",
+            "description",
+            "default_role",
+            "metadata",
+            "created_at",
+            "updated_at",
+            "deleted_at",
+        ]
+        read_only_fields = ["deleted_at"]
+
+    def validate_slug(self, slug: str) -> str:
+        if self.instance and slug != self.instance.slug:
+            raise serializers.ValidationError("The slug is the address; it stays.")
+        return slug
+
+
+class MemberSerializer(RowSerializer):
+    user = Label(
+        source="user.username",
+        max_length=LOGIN_LENGTH,
+        help_text="User name; to add somebody, the e-mail address does as well.",
+    )
+    user_id = serializers.UUIDField(read_only=True)
+    name = serializers.CharField(source="user.get_full_name", read_only=True)
+    role = serializers.ChoiceField(OrganizationRole.choices)
+
+    class Meta:
+        model = Membership
+        fields = [
+            "id",
+            "user",
+            "user_id",
+            "name",
+            "role",
+            "created_at",
+            "updated_at",
+            "deleted_at",
+        ]
+        read_only_fields = ["deleted_at"]
+
+    def validate_user(self, login: str) -> str:
+        if self.instance and login != self.instance.user.username:
+            raise serializers.ValidationError("A membership stays its person's.")
+        return login
+
+
+class ProjectMemberSerializer(RowSerializer):
+    user = Label(max_length=LOGIN_LENGTH, required=False, allow_null=True)
+    user_id = serializers.UUIDField(read_only=True)
+    service_account = Label(max_length=100, required=False, allow_null=True)
+    service_account_id = serializers.UUIDField(read_only=True)
+    role = serializers.ChoiceField(ProjectRole.choices)
+
+    class Meta:
+        model = ProjectMember
+        fields = [
+            "id",
+            "user",
+            "user_id",
+            "service_account",
+            "service_account_id",
+            "role",
+            "created_at",
+            "updated_at",
+            "deleted_at",
+        ]
+        read_only_fields = ["deleted_at"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        named = [name for name in ("user", "service_account") if attrs.get(name)]
+        if self.instance and named:
+            raise serializers.ValidationError("A role stays its holder's.")
+        if not self.instance and len(named) != 1:
+            raise serializers.ValidationError("Name either user or service_account.")
+        return attrs
+
+
+class HeldRoleSerializer(StrictSerializer):
+    """A role in a project, which is named by its slug."""
+
+    project = serializers.SlugField(source="project.slug", max_length=63)
+    role = serializers.ChoiceField(ProjectRole.choices)
+
+
+class ServiceAccountSerializer(RowSerializer):
+    name = Label(max_length=100)
+    description = serializers.CharField(
+        max_length=10_000, allow_blank=True, required=False
+    )
+    roles = HeldRoleSerializer(source="live_roles", many=True, required=False)
+
+    class Meta:
+        model = ServiceAccount
+        fields = [
+            "id",
+            "name",
+            "description",
+            "roles",
+            "created_by",
+            "created_at",
+            "updated_at",
+            "deleted_at",
+        ]
+        read_only_fields = ["created_by", "deleted_at"]
+
+    def validate_roles(self, roles: list[Any]) -> list[Any]:
+        if self.instance and roles:
+            raise serializers.ValidationError(
+                "Roles are changed below projects/<slug>/members/."
+            )
+        return roles
+
+
+class TokenSerializer(RowSerializer):
+    """A token without its secret."""
+
+    prefix = serializers.SerializerMethodField()
+    kind = serializers.CharField(source="get_kind_display", read_only=True)
+    user = serializers.CharField(source="user.username", default=None, read_only=True)
+    service_account = serializers.CharField(
+        source="service_account.name", default=None, read_only=True
+    )
+
+    class Meta:
+        model = ApiToken
+        fields = [
+            "id",
+            "name",
+            "kind",
+            "prefix",
+            "last_four",
+            "user",
+            "service_account",
+            "project_ids",
+            "permissions",
+            "created_by",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+            "previous_valid_until",
+            "revoked_at",
+            "revoked_reason",
+        ]
+        read_only_fields = fields
+
+    def get_prefix(self, token: ApiToken) -> str:
+        return f"mlp_{token.kind}_{token.public_id}"
+
+
+class NewTokenSerializer(TokenSerializer):
+    """The one answer that shows the secret."""
+
+    token = serializers.CharField(read_only=True)
+
+    class Meta(TokenSerializer.Meta):
+        fields = [*TokenSerializer.Meta.fields, "token"]
+        read_only_fields = fields
+
+
+class IssueTokenSerializer(StrictSerializer):
+    name = Label(max_length=100)
+    service_account = Label(
+        max_length=100, required=False, help_text="Its name; if left out, yourself."
+    )
+    projects = serializers.ListField(
+        child=serializers.SlugField(max_length=63),
+        max_length=100,
+        default=list,
+        help_text="Slugs; if left out, every project that the holder may see.",
+    )
+    permissions = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        max_length=100,
+        allow_empty=False,
+        default=lambda: [EVERYTHING],
+    )
+    days = serializers.IntegerField(
+        min_value=1, max_value=MAX_DAYS, default=DEFAULT_DAYS
+    )
+
+
+class RotateTokenSerializer(StrictSerializer):
+    overlap_hours = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_OVERLAP,
+        default=0,
+        help_text="How long the old secret works on.",
+    )
+    days = serializers.IntegerField(
+        min_value=1, max_value=MAX_DAYS, default=DEFAULT_DAYS
+    )
+
+
+class RevokeTokenSerializer(StrictSerializer):
+    reason = Label(max_length=200, allow_blank=True, default="")

@@ -1,0 +1,52 @@
+"""Organizations: founding, settings, and the freeze before they are purged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops.db.uniques import claiming
+from tenants.models import Membership, Organization, OrganizationRole, User
+from tenants.services import deletion
+from tenants.services.slugs import checked_slug
+
+NOUN = "organization"
+
+
+def create_organization(
+    *, slug: str, name: str = "", owner: User | None = None
+) -> Organization:
+    """Found an organization; only commands and the admin can, as no tenant is bound.
+
+    Raises AlreadyExists for a slug in use, be it by a deleted organization.
+    """
+    organization = Organization(slug=checked_slug(slug), name=name or slug)
+    with claiming(NOUN, slug=slug):
+        organization.save(force_insert=True)
+    if owner is not None:
+        role = OrganizationRole.OWNER
+        Membership.objects.create(organization=organization, user=owner, role=role)
+    return organization
+
+
+def update_organization(organization: Organization, **changes: Any) -> Organization:
+    """Change `name` or `metadata`; the slug is the address and stays."""
+    deletion.refuse_deleted(organization)
+    for field, value in changes.items():
+        setattr(organization, field, value)
+    organization.save(update_fields=[*changes, "updated_at"])
+    return organization
+
+
+def delete_organization(organization: Organization) -> None:
+    """Freeze it: nobody enters any more, and an owner may restore it until the purge.
+
+    Nothing below is marked, since all of it is out of reach with it.
+    """
+    if organization.deleted_at is None:
+        deletion.put(organization, deletion.new_mark())
+
+
+def restore_organization(organization: Organization) -> Organization:
+    if organization.deleted_at is not None:
+        deletion.put(organization, deletion.UNMARKED)
+    return organization

@@ -1,0 +1,60 @@
+"""Projects: the workspaces of an organization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops.db.uniques import claiming
+from tenants.models import DefaultRole, Organization, Project
+from tenants.services import deletion
+from tenants.services.slugs import checked_slug
+
+NOUN = "project"
+
+
+def create_project(
+    organization: Organization,
+    *,
+    slug: str,
+    name: str = "",
+    description: str = "",
+    default_role: str = DefaultRole.NONE,
+    metadata: dict[str, Any] | None = None,
+) -> Project:
+    """Make a project; a trigger gives it experiment 0, "Default".
+
+    Raises AlreadyExists for a slug in use, be it by a deleted project.
+    """
+    project = Project(
+        organization=organization,
+        slug=checked_slug(slug),
+        name=name or slug,
+        description=description,
+        default_role=default_role,
+        metadata=metadata or {},
+    )
+    with claiming(NOUN, slug=slug):
+        project.save(force_insert=True)
+    return project
+
+
+def update_project(project: Project, **changes: Any) -> Project:
+    """Change anything but the slug, which is the address and stays."""
+    deletion.refuse_deleted(project)
+    for field, value in changes.items():
+        setattr(project, field, value)
+    project.save(update_fields=[*changes, "updated_at"])
+    return project
+
+
+def delete_project(project: Project) -> None:
+    """Mark it; nothing below is marked, since all of it is out of reach with it."""
+    if project.deleted_at is None:
+        deletion.put(project, deletion.new_mark())
+
+
+def restore_project(project: Project) -> Project:
+    """Bring it back under its old address, which nobody else could take."""
+    if project.deleted_at is not None:
+        deletion.put(project, deletion.UNMARKED)
+    return project

@@ -1,0 +1,173 @@
+"""API tokens: issued once, narrowed to their holder, rotated, revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+from django.utils import timezone
+
+from mlops.errors import Forbidden, InvalidInput, InvalidState
+from tenants.authentication import NewToken, make_token
+from tenants.context import acting
+from tenants.models import (
+    ApiToken,
+    Organization,
+    Project,
+    ServiceAccount,
+    TokenKind,
+    User,
+)
+from tenants.permissions import TRUSTED, Permission
+from tenants.services import deletion
+from tenants.services.rights import demand_maintained, rules_organization
+
+EVERYTHING = "*"
+DEFAULT_DAYS = 90
+MAX_DAYS = 365
+MAX_OVERLAP_HOURS = 24
+
+
+def issue_token(
+    organization: Organization,
+    holder: User | ServiceAccount,
+    *,
+    name: str,
+    projects: Sequence[Project] = (),
+    permissions: Collection[str] = (EVERYTHING,),
+    days: int = DEFAULT_DAYS,
+) -> tuple[ApiToken, str]:
+    """Return the token's row and its text, which is nowhere else to be had.
+
+    Whatever it says, a token does no more than its holder may do when it is used.
+    Raises Forbidden for rights that the actor does not have to hand on.
+    """
+    _demand_issuing(holder, projects)
+    _demand_permissions(permissions)
+    kind = TokenKind.PERSONAL if isinstance(holder, User) else TokenKind.SERVICE
+    new = make_token(kind)
+    token = ApiToken(
+        organization=organization,
+        public_id=new.public_id,
+        kind=kind,
+        name=name,
+        user=holder if isinstance(holder, User) else None,
+        service_account=holder if isinstance(holder, ServiceAccount) else None,
+        project_ids=sorted({project.pk for project in projects}),
+        permissions=sorted(set(permissions)),
+        created_by=acting().id,
+        expires_at=timezone.now() + _lifetime(days),
+    )
+    _set_secret(token, new)
+    token.save(force_insert=True)
+    return token, new.text
+
+
+def _demand_issuing(
+    holder: User | ServiceAccount | None, projects: Sequence[Project]
+) -> None:
+    """People issue tokens to themselves, and to service accounts of their projects."""
+    actor = acting()
+    if actor.kind in TRUSTED:
+        return
+    if actor.kind != "user":
+        raise Forbidden("A service account cannot issue tokens; ask a person to do it.")
+    if isinstance(holder, ServiceAccount):
+        deletion.refuse_deleted(holder)
+        demand_maintained(projects, "Issuing a service account's token")
+    elif holder is None or holder.pk != actor.id:
+        raise Forbidden("A personal token is issued by its holder only.")
+    _demand_bounds(projects)
+
+
+def _demand_bounds(projects: Sequence[Project]) -> None:
+    bounds = set(acting().project_ids)
+    wanted = {project.pk for project in projects}
+    if bounds and not (wanted and wanted <= bounds):
+        raise Forbidden(
+            "Your own token is bound to projects; name one or more of them in projects."
+        )
+
+
+def _demand_permissions(permissions: Collection[str]) -> None:
+    unknown = set(permissions) - {EVERYTHING, *Permission.values}
+    if unknown or not permissions:
+        known = ", ".join(Permission.values)
+        named = ", ".join(sorted(unknown)) or "nothing"
+        raise InvalidInput(f"permissions={named}: use {EVERYTHING} or any of {known}.")
+    actor = acting()
+    missing = set(permissions) - actor.permissions
+    if actor.kind not in TRUSTED and EVERYTHING not in actor.permissions and missing:
+        lacking = ", ".join(sorted(missing))
+        raise Forbidden(f"Your own token lacks {lacking}, so it cannot hand that on.")
+
+
+def _lifetime(days: int) -> timedelta:
+    if not 1 <= days <= MAX_DAYS:
+        raise InvalidInput(f"days={days}: use 1 to {MAX_DAYS}.")
+    return timedelta(days=days)
+
+
+def _set_secret(token: ApiToken, new: NewToken) -> None:
+    token.digest = new.digest
+    token.last_four = new.last_four
+
+
+def rotate_token(
+    token: ApiToken, *, overlap_hours: int = 0, days: int = DEFAULT_DAYS
+) -> tuple[ApiToken, str]:
+    """Give the token a new secret; the old one works for `overlap_hours` more.
+
+    Raises InvalidState for a token that is revoked or has expired, Forbidden for one
+    that the actor could not have issued: the new secret is worth as much.
+    """
+    if not 0 <= overlap_hours <= MAX_OVERLAP_HOURS:
+        raise InvalidInput(
+            f"overlap_hours={overlap_hours}: use 0 to {MAX_OVERLAP_HOURS}."
+        )
+    token = _locked(token)
+    _demand_rotating(token)
+    now = timezone.now()
+    if token.revoked_at is not None or token.expires_at <= now:
+        raise InvalidState("The token is revoked or has expired; issue another one.")
+    new = make_token(token.kind, token.public_id)
+    until = now + timedelta(hours=overlap_hours) if overlap_hours else None
+    token.previous_digest = token.digest if until else None
+    token.previous_valid_until = until
+    token.expires_at = now + _lifetime(days)
+    _set_secret(token, new)
+    token.save()
+    return token, new.text
+
+
+def _demand_rotating(token: ApiToken) -> None:
+    if acting().token == token.public_id:
+        return
+    projects = Project.objects.filter(pk__in=token.project_ids)
+    _demand_issuing(token.user or token.service_account, list(projects))
+    _demand_permissions(token.permissions)
+
+
+def revoke_token(token: ApiToken, *, reason: str = "") -> ApiToken:
+    """End the token, from the next request on; ending it twice changes nothing."""
+    token = _locked(token)
+    _demand_revoking(token)
+    if token.revoked_at is None:
+        token.revoked_at = timezone.now()
+        token.revoked_reason = reason
+        token.save(update_fields=["revoked_at", "revoked_reason", "updated_at"])
+    return token
+
+
+def _locked(token: ApiToken) -> ApiToken:
+    token.refresh_from_db(from_queryset=ApiToken.objects.select_for_update())
+    return token
+
+
+def _demand_revoking(token: ApiToken) -> None:
+    actor = acting()
+    own = {token.user_id, token.service_account_id, token.created_by}
+    if actor.id not in own and not rules_organization(actor):
+        raise Forbidden(
+            "A token is revoked by its holder, by who issued it, or by an admin."
+        )
