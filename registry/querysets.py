@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Subquery, Sum
 
-from tenants.querysets import TenantQuerySet
+from registry import relations
+from tenants.querysets import TenantManager, TenantQuerySet
 
 if TYPE_CHECKING:
     from tenants.context import Actor
@@ -24,7 +25,10 @@ class ExperimentQuerySet(TenantQuerySet):
 
 
 class RunQuerySet(TenantQuerySet):
-    pass
+    def with_package_id(self) -> Self:
+        """Add `package_id`, None where a run has no package, in the same statement."""
+        packages = relations.packages_of_outer_run().values("pk")
+        return self.annotate(package_id=Subquery(packages[:1]))
 
 
 class ModelQuerySet(TenantQuerySet):
@@ -53,3 +57,12 @@ class PackageQuerySet(TenantQuerySet):
         return self.annotate(
             file_count=Count("files"), total_bytes=Sum("files__size_bytes", default=0)
         )
+
+
+ProjectRowManager = TenantManager.from_queryset(ProjectRowQuerySet)
+ExperimentManager = TenantManager.from_queryset(ExperimentQuerySet)
+RunManager = TenantManager.from_queryset(RunQuerySet)
+ModelManager = TenantManager.from_queryset(ModelQuerySet)
+ModelVersionManager = TenantManager.from_queryset(ModelVersionQuerySet)
+DeploymentManager = TenantManager.from_queryset(DeploymentQuerySet)
+PackageManager = TenantManager.from_queryset(PackageQuerySet)

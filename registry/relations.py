@@ -7,7 +7,9 @@ reports: same project, that name, the contract version, live packages only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,25 @@ PREFIX = "ml_candidate_"
 VERSION = "-"
 
 PackageKey = tuple[Any, Any, str]
+
+_strict: ContextVar[bool] = ContextVar("strict_relations", default=False)
+
+
+class NotPrefetched(RuntimeError):
+    """A list read the package of one row; prefetch it for all of them."""
+
+
+@contextmanager
+def strict_relations() -> Iterator[None]:
+    """Inside, a package that was not prefetched raises instead of costing a query.
+
+    For code that shows many rows: there, one query per row is a fault of the code.
+    """
+    token = _strict.set(True)
+    try:
+        yield
+    finally:
+        _strict.reset(token)
 
 
 def all_packages() -> PackageQuerySet:
@@ -47,7 +68,8 @@ class CandidatePackage:
     """Descriptor of `Run.package`; speaks the protocol of prefetch_related.
 
     Reading it costs one query unless it was prefetched; None when the run has no
-    package. `prefetch_related("package__files")` takes 3 queries for any page.
+    package. `prefetch_related("package__files")` takes 3 queries for any page. Raises
+    NotPrefetched instead of querying inside `strict_relations()`.
     """
 
     name = "package"
@@ -80,14 +102,25 @@ class CandidatePackage:
         str,
         bool,
     ]:
-        packages = querysets[0] if querysets else all_packages()
-        packages = packages.live().filter(version=VERSION)
-        packages = packages.using(instances[0]._state.db).filter(matching(instances))
+        packages = packages_of(instances, querysets[0] if querysets else None)
         return packages, key_of_package, key_of_run, True, self.name, False
 
     def _find(self, run: Run) -> Package | None:
-        packages = all_packages().live().filter(version=VERSION)
-        return packages.using(run._state.db).filter(matching([run])).first()
+        if _strict.get():
+            raise NotPrefetched(
+                f'The package of run {run.pk} was read alone; add prefetch_related("'
+                f'{self.name}") to the query set of the list.'
+            )
+        return packages_of([run]).first()
+
+
+def packages_of(
+    runs: Sequence[Run], packages: PackageQuerySet | None = None
+) -> PackageQuerySet:
+    """Narrow `packages` to those of the runs: live and of the contract version."""
+    packages = all_packages() if packages is None else packages
+    packages = packages.using(runs[0]._state.db).live()
+    return packages.filter(matching(runs), version=VERSION)
 
 
 def matching(runs: Sequence[Run]) -> Q:

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from registry.models.versions import ModelVersion
-from registry.querysets import DeploymentQuerySet
+from registry.querysets import DeploymentManager
 from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
 
 
@@ -41,7 +41,7 @@ class Deployment(TenantModel, SoftDeleted):
     retired_at = models.DateTimeField(null=True, blank=True)
     created_by = models.UUIDField(null=True, editable=False)
 
-    objects = DeploymentQuerySet.as_manager()
+    objects = DeploymentManager()
 
     class Meta:
         db_table = "deployments"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from registry.querysets import ExperimentQuerySet, ProjectRowQuerySet
+from registry.querysets import ExperimentManager, ProjectRowManager
 from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
 
 DEFAULT_EXPERIMENT_IID = 0
@@ -20,7 +20,7 @@ class Experiment(TenantModel, SoftDeleted):
     artifact_location = models.CharField(max_length=2048, blank=True)
     created_by = models.UUIDField(null=True, editable=False)
 
-    objects = ExperimentQuerySet.as_manager()
+    objects = ExperimentManager()
 
     class Meta:
         db_table = "experiments"
@@ -63,7 +63,7 @@ class ExperimentTag(TenantModel):
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "experiment_tags"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 
 from registry.models.runs import Run
-from registry.querysets import ProjectRowQuerySet
+from registry.querysets import ProjectRowManager
 
 
 class Metric(models.Model):
@@ -28,7 +28,7 @@ class Metric(models.Model):
     timestamp_ms = models.BigIntegerField()
     step = models.BigIntegerField(default=0)
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "run_metrics"
@@ -65,7 +65,7 @@ class LatestMetric(models.Model):
     timestamp_ms = models.BigIntegerField()
     step = models.BigIntegerField(default=0)
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "latest_metrics"

@@ -3,8 +3,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from registry.querysets import PackageQuerySet, ProjectRowQuerySet
-from tenants.models import Project, SoftDeleted, TenantModel
+from registry.querysets import PackageManager, ProjectRowManager
+from tenants.models import Project, SoftDeleted, TenantModel, TenantRow
 
 CANDIDATE_VERSION = "-"
 
@@ -24,14 +24,14 @@ class PackageStatus(models.TextChoices):
     PENDING_DESTRUCTION = "pending_destruction", "pending destruction"
 
 
-class Blob(TenantModel):
+class Blob(TenantRow):
     """Bytes by their digest, stored once per organization."""
 
     sha256 = models.CharField(max_length=64)
     size_bytes = models.BigIntegerField()
-    updated_at = None
+    created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "blobs"
@@ -71,7 +71,7 @@ class Package(TenantModel, SoftDeleted):
     metadata = models.JSONField(default=dict, blank=True)
     created_by = models.UUIDField(null=True, editable=False)
 
-    objects = PackageQuerySet.as_manager()
+    objects = PackageManager()
 
     class Meta:
         db_table = "packages"
@@ -115,14 +115,15 @@ class PackageFile(TenantModel):
         db_constraint=False,
         db_index=False,
     )
-    path = models.CharField(max_length=1024)
+    # Byte by byte, so that the index serves a folder as a range, in any database.
+    path = models.CharField(max_length=1024, db_collation="C")
     size_bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64)
     blob = models.ForeignKey(
         Blob, models.RESTRICT, related_name="files", db_constraint=False, db_index=False
     )
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "package_files"

@@ -6,9 +6,16 @@ from django.db import models
 from django.db.models import Q
 
 from registry.models.experiments import Experiment
-from registry.querysets import ProjectRowQuerySet, RunQuerySet
+from registry.querysets import ProjectRowManager, RunManager
 from registry.relations import CandidatePackage
-from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
+from tenants.models import (
+    ALIVE,
+    Organization,
+    Project,
+    SoftDeleted,
+    TenantModel,
+    TenantRow,
+)
 
 
 class RunStatus(models.TextChoices):
@@ -47,7 +54,7 @@ class Run(TenantModel, SoftDeleted):
     metadata = models.JSONField(default=dict, blank=True)
 
     package = CandidatePackage()
-    objects = RunQuerySet.as_manager()
+    objects = RunManager()
 
     class Meta:
         db_table = "experiment_runs"
@@ -59,6 +66,13 @@ class Run(TenantModel, SoftDeleted):
                 include=["organization"],
                 name="experiment_runs_newest",
                 condition=ALIVE,
+            ),
+            # Read by the same search where it asks for deleted runs, too.
+            models.Index(
+                fields=["experiment", "-start_time_ms", "id"],
+                include=["organization"],
+                name="experiment_runs_deleted",
+                condition=Q(deleted_at__isnull=False),
             ),
             # Read by the run list of a project (REST, admin), newest first.
             models.Index(fields=["project", "-id"], name="experiment_runs_of_project"),
@@ -98,7 +112,23 @@ def moment(milliseconds: int | None) -> datetime | None:
         return None
 
 
-class Param(TenantModel):
+class BulkRow(TenantRow):
+    """A row that comes by the hundred: the statement trigger that checks its run checks
+    the organization too, where a key of its own would cost a look-up per row."""
+
+    organization = models.ForeignKey(
+        Organization,
+        models.RESTRICT,
+        db_index=False,
+        db_constraint=False,
+        editable=False,
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Param(BulkRow):
     """An immutable text of a run, such as a learning rate."""
 
     experiment_id = models.UUIDField(editable=False)
@@ -112,9 +142,9 @@ class Param(TenantModel):
     )
     key = models.CharField(max_length=250)
     value = models.CharField(max_length=6000, blank=True)
-    updated_at = None
+    created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "run_params"
@@ -129,7 +159,7 @@ class Param(TenantModel):
         return f"{self.key}={self.value}"
 
 
-class RunTag(TenantModel):
+class RunTag(BulkRow):
     """A mutable text label of a run."""
 
     experiment_id = models.UUIDField(editable=False)
@@ -143,10 +173,8 @@ class RunTag(TenantModel):
     )
     key = models.CharField(max_length=250)
     value = models.CharField(max_length=8000, blank=True)
-    created_at = None
-    updated_at = None
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "run_tags"
@@ -174,7 +202,7 @@ class Dataset(TenantModel):
     schema = models.TextField(blank=True)
     profile = models.TextField(blank=True)
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "datasets"
@@ -190,7 +218,7 @@ class Dataset(TenantModel):
         return f"{self.name} ({self.digest})"
 
 
-class RunInput(TenantModel):
+class RunInput(TenantRow):
     """The use of a dataset by a run."""
 
     run = models.ForeignKey(
@@ -210,9 +238,9 @@ class RunInput(TenantModel):
     )
     # [{"key": "mlflow.data.context", "value": "training"}, …], as the client sent it.
     tags = models.JSONField(default=list)
-    updated_at = None
+    created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "run_inputs"

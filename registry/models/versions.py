@@ -5,7 +5,7 @@ from django.db.models import Q
 
 from registry.models.packages import Package
 from registry.models.runs import Run
-from registry.querysets import ModelQuerySet, ModelVersionQuerySet, ProjectRowQuerySet
+from registry.querysets import ModelManager, ModelVersionManager, ProjectRowManager
 from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
 
 
@@ -30,9 +30,11 @@ class RegisteredModel(TenantModel, SoftDeleted):
     )
     name = models.CharField(max_length=256)
     description = models.TextField(blank=True)
+    # Claimed by each new version; never goes down, so no number is used twice.
+    last_version = models.IntegerField(default=0, editable=False)
     created_by = models.UUIDField(null=True, editable=False)
 
-    objects = ModelQuerySet.as_manager()
+    objects = ModelManager()
 
     class Meta:
         db_table = "registered_models"
@@ -76,7 +78,7 @@ class RegisteredModelTag(TenantModel):
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "registered_model_tags"
@@ -136,7 +138,7 @@ class ModelVersion(TenantModel, SoftDeleted):
     metadata = models.JSONField(default=dict, blank=True)
     created_by = models.UUIDField(null=True, editable=False)
 
-    objects = ModelVersionQuerySet.as_manager()
+    objects = ModelVersionManager()
 
     class Meta:
         db_table = "model_versions"
@@ -202,7 +204,7 @@ class ModelVersionTag(TenantModel):
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "model_version_tags"
@@ -238,7 +240,7 @@ class Alias(TenantModel):
         db_index=False,
     )
 
-    objects = ProjectRowQuerySet.as_manager()
+    objects = ProjectRowManager()
 
     class Meta:
         db_table = "model_aliases"

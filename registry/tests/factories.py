@@ -94,7 +94,7 @@ class DeploymentFactory(TenantFactory):
     status = "active"
 
 
-def candidate_package(run: models.Run, *, files: int = 0) -> models.Package:
+def candidate_package(run, *, files: int = 0):
     """Store the run's package, with files in it."""
     package = PackageFactory(
         project=run.project, name=f"ml_candidate_{run.iid}", version="-"

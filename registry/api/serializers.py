@@ -1,0 +1,351 @@
+"""Shapes of REST. They read what the view set prefetched, and never query or save."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from registry.models import (
+    Deployment,
+    DeploymentStatus,
+    Experiment,
+    ModelVersion,
+    Package,
+    PackageFile,
+    RegisteredModel,
+    Run,
+    RunStatus,
+    Stage,
+)
+from registry.services.runs import MAX_TAG
+from tenants.api.fields import (
+    Label,
+    Metadata,
+    Number,
+    RowSerializer,
+    StrictSerializer,
+    Tags,
+)
+
+DESCRIPTION_LENGTH = 10_000
+STAMPS = ["created_at", "updated_at", "deleted_at"]
+
+
+class ExperimentSerializer(RowSerializer):
+    name = Label(max_length=500, trim_whitespace=False)
+    tags = Tags(required=False)
+
+    class Meta:
+        model = Experiment
+        fields = [
+            "id",
+            "iid",
+            "name",
+            "artifact_location",
+            "tags",
+            "created_by",
+            *STAMPS,
+        ]
+        read_only_fields = ["iid", "artifact_location", "created_by", "deleted_at"]
+
+
+class PackageFileSerializer(RowSerializer):
+    class Meta:
+        model = PackageFile
+        fields = ["path", "size_bytes", "sha256", "created_at"]
+        read_only_fields = fields
+
+
+class PackageSummarySerializer(RowSerializer):
+    """A package with what it holds in sum; `files` are the first ones by path."""
+
+    file_count = serializers.IntegerField(read_only=True)
+    total_bytes = serializers.IntegerField(read_only=True)
+    files = PackageFileSerializer(source="first_files", many=True, read_only=True)
+
+    class Meta:
+        model = Package
+        fields = [
+            "id",
+            "name",
+            "version",
+            "type",
+            "status",
+            "file_count",
+            "total_bytes",
+            "files",
+        ]
+        read_only_fields = fields
+
+
+class PackageSerializer(RowSerializer):
+    file_count = serializers.IntegerField(read_only=True)
+    total_bytes = serializers.IntegerField(read_only=True)
+    metadata = Metadata(read_only=True)
+
+    class Meta:
+        model = Package
+        fields = [
+            "id",
+            "name",
+            "version",
+            "type",
+            "status",
+            "file_count",
+            "total_bytes",
+            "metadata",
+            "created_by",
+            *STAMPS,
+        ]
+        read_only_fields = fields
+
+
+class PackageFilePageSerializer(serializers.Serializer):
+    results = PackageFileSerializer(many=True, read_only=True)
+    next = serializers.CharField(read_only=True, allow_null=True)
+
+
+class PackageDetailSerializer(PackageSerializer):
+    """One package with a page of its files, by path."""
+
+    files = PackageFilePageSerializer(source="file_page", read_only=True)
+
+    class Meta(PackageSerializer.Meta):
+        fields = [*PackageSerializer.Meta.fields, "files"]
+        read_only_fields = fields
+
+
+class Milliseconds(serializers.IntegerField):
+    """A moment as MLflow's clients write it: any int64."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=-(2**63), max_value=2**63 - 1, **kwargs)
+
+
+class LatestMetricSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    value = Number()
+    step = serializers.IntegerField()
+    timestamp_ms = serializers.IntegerField()
+
+
+class RunSerializer(RowSerializer):
+    run_id = serializers.CharField(
+        source="id.hex", read_only=True, help_text="The id as MLflow writes it."
+    )
+    experiment = serializers.UUIDField(source="experiment_id")
+    experiment_iid = serializers.IntegerField(source="experiment.iid", read_only=True)
+    experiment_name = serializers.CharField(source="experiment.name", read_only=True)
+    name = Label(max_length=500, required=False, allow_blank=True)
+    status = serializers.ChoiceField(RunStatus.choices, required=False)
+    start_time_ms = Milliseconds(required=False)
+    end_time_ms = Milliseconds(required=False, allow_null=True)
+    started_at = serializers.DateTimeField(read_only=True)
+    ended_at = serializers.DateTimeField(read_only=True)
+    metadata = Metadata(read_only=True)
+    package = PackageSummarySerializer(read_only=True)
+    params = Tags(read_only=True)
+    metrics = LatestMetricSerializer(
+        source="latest_metrics.all", many=True, read_only=True
+    )
+    tags = Tags(required=False, value_length=MAX_TAG)
+
+    class Meta:
+        model = Run
+        fields = [
+            "id",
+            "run_id",
+            "iid",
+            "name",
+            "experiment",
+            "experiment_iid",
+            "experiment_name",
+            "status",
+            "user_name",
+            "start_time_ms",
+            "end_time_ms",
+            "started_at",
+            "ended_at",
+            "metadata",
+            "package",
+            "params",
+            "metrics",
+            "tags",
+            *STAMPS,
+        ]
+        read_only_fields = ["iid", "user_name", "deleted_at"]
+
+    def validate_start_time_ms(self, moment: int) -> int:
+        if self.instance and moment != self.instance.start_time_ms:
+            raise serializers.ValidationError("When a run began does not change.")
+        return moment
+
+    def validate_experiment(self, experiment: Any) -> Any:
+        if self.instance and experiment != self.instance.experiment_id:
+            raise serializers.ValidationError("A run stays in its experiment.")
+        return experiment
+
+
+class RegisteredModelSerializer(RowSerializer):
+    # The service says what is wrong with a name, blanks at its ends included.
+    name = serializers.CharField(max_length=256, trim_whitespace=False)
+    description = serializers.CharField(
+        max_length=DESCRIPTION_LENGTH, allow_blank=True, required=False
+    )
+    tags = Tags(required=False)
+    aliases = serializers.SerializerMethodField()
+
+    class Meta:
+        model = RegisteredModel
+        fields = [
+            "id",
+            "name",
+            "description",
+            "last_version",
+            "tags",
+            "aliases",
+            "created_by",
+            *STAMPS,
+        ]
+        read_only_fields = ["last_version", "created_by", "deleted_at"]
+
+    @extend_schema_field(
+        {"type": "object", "additionalProperties": {"type": "integer"}}
+    )
+    def get_aliases(self, model: RegisteredModel) -> dict[str, int]:
+        return {
+            alias.name: alias.model_version.version for alias in model.aliases.all()
+        }
+
+
+class AliasSerializer(StrictSerializer):
+    """Which version an alias points at."""
+
+    name = serializers.CharField(max_length=255)
+    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+
+
+class AliasNameSerializer(StrictSerializer):
+    name = serializers.CharField(max_length=255)
+
+
+class ModelVersionSerializer(RowSerializer):
+    model = serializers.UUIDField(source="registered_model_id")
+    model_name = serializers.CharField(source="registered_model.name", read_only=True)
+    run = serializers.UUIDField(source="run_id", required=False, allow_null=True)
+    package = serializers.UUIDField(source="package_id", read_only=True)
+    path = Label(
+        write_only=True,
+        required=False,
+        max_length=1024,
+        help_text="Folder of the model among the run's artifacts.",
+    )
+    description = serializers.CharField(
+        max_length=DESCRIPTION_LENGTH, allow_blank=True, required=False
+    )
+    tags = Tags(required=False)
+    aliases = serializers.SerializerMethodField()
+    metadata = Metadata(required=False)
+
+    class Meta:
+        model = ModelVersion
+        fields = [
+            "id",
+            "model",
+            "model_name",
+            "version",
+            "stage",
+            "status",
+            "status_message",
+            "description",
+            "source",
+            "path",
+            "run",
+            "run_link",
+            "package",
+            "tags",
+            "aliases",
+            "metadata",
+            "created_by",
+            *STAMPS,
+        ]
+        read_only_fields = [
+            "version",
+            "stage",
+            "status",
+            "status_message",
+            "source",
+            "run_link",
+            "created_by",
+            "deleted_at",
+        ]
+
+    def get_aliases(self, version: ModelVersion) -> list[str]:
+        return [alias.name for alias in version.aliases.all()]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        fixed = {"registered_model_id", "run_id", "path"} & set(attrs)
+        if self.instance and fixed:
+            raise serializers.ValidationError(
+                "A version keeps its model, run and path; register another one."
+            )
+        if attrs.get("path") and not attrs.get("run_id"):
+            raise serializers.ValidationError({"path": ["It needs a run."]})
+        return attrs
+
+
+class TransitionSerializer(StrictSerializer):
+    stage = serializers.ChoiceField(Stage.choices)
+    archive_existing = serializers.BooleanField(
+        default=False,
+        help_text="Archive other versions of the model that hold the stage now.",
+    )
+
+
+class RestoredVersionSerializer(ModelVersionSerializer):
+    """A restored version and what it had to leave to others meanwhile."""
+
+    left_behind = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta(ModelVersionSerializer.Meta):
+        fields = [*ModelVersionSerializer.Meta.fields, "left_behind"]
+
+
+class DeploymentSerializer(RowSerializer):
+    name = Label(max_length=200)
+    environment = Label(max_length=63, required=False)
+    model_version = serializers.UUIDField(
+        source="model_version_id", required=False, allow_null=True
+    )
+    model_name = serializers.CharField(
+        source="model_version.registered_model.name", default=None, read_only=True
+    )
+    version = serializers.IntegerField(
+        source="model_version.version", default=None, read_only=True
+    )
+    status = serializers.ChoiceField(DeploymentStatus.choices, required=False)
+    endpoint_url = serializers.RegexField(
+        r"^https?://[^\s]+$", max_length=500, required=False, allow_blank=True
+    )
+    metadata = Metadata(required=False)
+
+    class Meta:
+        model = Deployment
+        fields = [
+            "id",
+            "name",
+            "environment",
+            "model_version",
+            "model_name",
+            "version",
+            "status",
+            "endpoint_url",
+            "metadata",
+            "deployed_at",
+            "retired_at",
+            "created_by",
+            *STAMPS,
+        ]
+        read_only_fields = ["deployed_at", "retired_at", "created_by", "deleted_at"]

@@ -1,0 +1,214 @@
+"""The decorator of every endpoint: its typed signature is the schema of the request.
+
+    @endpoint("POST", "experiments/update", needs="tracking:write")
+    def update_experiment(project: Project, *, experiment_id: str, new_name: str) -> …
+
+A parameter without a default is required; what is missing or of another type answers
+MLflow's words. The first parameter says how the caller is let in: a `Project` by the
+middleware, in the request's transaction; a `Caller` by the view's own statement (hot);
+none at all, and the endpoint is public. What is returned is the answer: None is `{}`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from mlops.api.exceptions import domain_error
+from mlops.api.parsing import (
+    MAX_BODY_BYTES,
+    NUL,
+    content_length,
+    parse_json,
+    read_body,
+)
+from mlops.errors import DomainError, InvalidInput
+from registry.mlflow.errors import MethodNotAllowed, refuse
+from registry.mlflow.schema import Field, bind, context_of, fields_of, invalid
+from tenants.callers import Caller, caller_of
+from tenants.models import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path."""
+
+    method: str
+    path: str
+    needs: str
+    body_limit: int
+    too_large: str
+    function: Callable[..., Any]
+    context: type | None
+    fields: tuple[Field, ...]
+
+    def arguments(
+        self, request: HttpRequest, names: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Read the query string or the body; what the address names goes before."""
+        given = self._query(request) if self.method == "GET" else self._body(request)
+        return bind(self.fields, {**given, **names} if names else given)
+
+    def _query(self, request: HttpRequest) -> dict[str, Any]:
+        """Take the first of a repeated parameter, and all of a list."""
+        given: dict[str, Any] = {}
+        for name, values in request.GET.lists():
+            if any(NUL in value for value in values):
+                raise invalid(name, values[0], "It holds the character NUL (U+0000).")
+            given[name] = values[0]
+        for field in self.fields:
+            if field.is_list and field.name in given:
+                given[field.name] = request.GET.getlist(field.name)
+        return given
+
+    def _body(self, request: HttpRequest) -> dict[str, Any]:
+        if request.content_type != "application/json":
+            raise InvalidInput(
+                "Bad Request. Content-Type must be one of ['application/json']."
+            )
+        size = content_length(request.META)
+        if self.too_large and size > self.body_limit:
+            raise InvalidInput(self.too_large.format(limit=self.body_limit, size=size))
+        body = read_body(request, self.body_limit)
+        given = parse_json(body) if body else {}
+        if type(given) is not dict:
+            raise InvalidInput("The request body must be a JSON object.")
+        return given
+
+
+ENDPOINTS: list[Endpoint] = []
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    needs: str = "",
+    body_limit: int = MAX_BODY_BYTES,
+    too_large: str = "",
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the function; `path` is what stands behind `…/2.0/mlflow/`.
+
+    A larger body answers 413, or 400 with the words of `too_large`, with {limit} and
+    {size} in them, where MLflow has its own.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        ENDPOINTS.append(
+            Endpoint(
+                method,
+                path,
+                needs,
+                body_limit,
+                too_large,
+                function,
+                context_of(function),
+                fields_of(function),
+            )
+        )
+        return function
+
+    return register
+
+
+# Views
+
+
+def views() -> dict[str, Callable[..., HttpResponseBase]]:
+    """Make one view per path from all that are registered by now."""
+    by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
+    for each in ENDPOINTS:
+        by_path[each.path][each.method] = each
+    return {path: view_of(methods) for path, methods in by_path.items()}
+
+
+def view_of(methods: dict[str, Endpoint]) -> Callable[..., HttpResponseBase]:
+    """Join the methods of a path; all of them must let their callers in alike."""
+    (context,) = {each.context for each in methods.values()}
+
+    def view(request: HttpRequest, **names: Any) -> HttpResponseBase:
+        method = method_of(request)
+        if method not in methods:
+            return refuse_by_method(request, MethodNotAllowed(method, [*methods]))
+        return serve(methods[method], request, names)
+
+    def refuse_by_method(request: HttpRequest, error: DomainError) -> HttpResponse:
+        method = method_of(request)
+        if method not in methods:
+            error = MethodNotAllowed(method, [*methods])
+        return refuse(request, error)
+
+    serve = SERVING[context]
+    view.csrf_exempt = True  # type: ignore[attr-defined]
+    view.refuse = refuse_by_method  # type: ignore[attr-defined]
+    view.needs = {name: each.needs for name, each in methods.items()}  # type: ignore[attr-defined]
+    if context is Caller:
+        view.transaction = "manual"  # type: ignore[attr-defined]
+    elif context is None:
+        view.public = True  # type: ignore[attr-defined]
+    return view
+
+
+def method_of(request: HttpRequest) -> str:
+    return "GET" if request.method == "HEAD" else request.method or ""
+
+
+def serve_project(
+    each: Endpoint, request: HttpRequest, names: Mapping[str, Any]
+) -> HttpResponse:
+    """Run inside the middleware's transaction; it answers what is raised here."""
+    actor = request.actor  # type: ignore[attr-defined]
+    project = Project(
+        id=actor.project_id, organization_id=actor.organization_id, slug=actor.project
+    )
+    return reply(each.function(project, **each.arguments(request, names)))
+
+
+def serve_caller(
+    each: Endpoint, request: HttpRequest, names: Mapping[str, Any]
+) -> HttpResponse:
+    """Run the one statement of a hot endpoint, or say why there is no answer."""
+    try:
+        caller = caller_of(request, each.needs, names)
+        try:
+            return reply(each.function(caller, **each.arguments(request, names)))
+        except InvalidInput:
+            # Only who may come in is told what is wrong with a request.
+            caller.check()
+            raise
+    except Exception as error:
+        known = domain_error(error)
+        if known is None:
+            raise
+        return refuse(request, known)
+
+
+def serve_anybody(
+    each: Endpoint, request: HttpRequest, names: Mapping[str, Any]
+) -> HttpResponse:
+    return reply(each.function(**each.arguments(request, names)))
+
+
+SERVING: dict[type | None, Callable[..., HttpResponse]] = {
+    Project: serve_project,
+    Caller: serve_caller,
+    None: serve_anybody,
+}
+
+
+def reply(answer: Any) -> HttpResponse:
+    """Write what an endpoint returned; bytes are JSON already."""
+    if answer is None:
+        answer = b"{}"
+    elif not isinstance(answer, bytes):
+        answer = orjson.dumps(answer)
+    return HttpResponse(
+        answer,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

@@ -1,0 +1,65 @@
+"""MLflow's routes below one mount: 2.0 and 3.0, for clients (api) and UI (ajax-api).
+
+Mounted twice: at the root, where the token says which project is meant, and at
+mlflow/<organization>/<project>/. The web UI calls the same paths as the client.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, include, path
+
+from registry.mlflow.endpoint import views
+from registry.mlflow.errors import EndpointNotFound, refuse
+from registry.mlflow.views import (
+    artifacts,
+    experiments,
+    inputs,
+    logged_models,
+    metrics,
+    runs,
+    server,
+)
+
+# Importing these registers their endpoints.
+REGISTERED = (experiments, inputs, logged_models, metrics, runs, server)
+VERSIONS = ("2.0", "3.0")
+
+
+def unknown(request: HttpRequest, **names: Any) -> HttpResponse:
+    return refuse(request, EndpointNotFound(f"No endpoint at {request.path[:250]}."))
+
+
+unknown.public = unknown.csrf_exempt = True  # type: ignore[attr-defined]
+
+
+def routes() -> list[URLPattern | URLResolver]:
+    """One route per path, by first segment: a request is compared with few of them."""
+    by_segment: dict[str, list[URLPattern]] = defaultdict(list)
+    for name, view in views().items():
+        segment, slash, rest = name.partition("/")
+        by_segment[segment + slash].append(path(rest, view))
+    return [path(segment, include(found)) for segment, found in by_segment.items()]
+
+
+def below_each_prefix(
+    found: list[URLPattern | URLResolver],
+) -> list[URLPattern | URLResolver]:
+    return [
+        path(f"{api}/{version}/mlflow/", include(found))
+        for version in VERSIONS
+        for api in ("api", "ajax-api")
+    ]
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    # The busiest first; what answers everything else comes last.
+    *below_each_prefix(routes()),
+    *artifacts.urlpatterns,
+    *below_each_prefix([path("<path:rest>", unknown)]),
+    path("health", server.health),
+    path("version", server.version),
+]

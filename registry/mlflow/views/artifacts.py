@@ -1,0 +1,192 @@
+"""Artifacts: the files of a run's package, as MLflow's client and web UI see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import path as route
+from django.urls import register_converter
+from django.urls.converters import StringConverter
+
+from mlops.errors import InvalidInput, NotFound
+from mlops.streams import Download, download_response, upload_of
+from registry import refusals
+from registry.mlflow.endpoint import endpoint, reply
+from registry.mlflow.places import Place, place_below_root, place_in_run
+from registry.mlflow.streaming import Entrance, streaming
+from registry.models import PackageFile
+from registry.services import packages, runs
+from registry.sql import packages as sql
+from registry.sql.answers import run_key
+from registry.sql.packages import FoundRun
+from registry.storage import ArtifactKey, BlobStream, StoredBlob, open_blob, put_blob
+from tenants.callers import Caller
+from tenants.models import Project
+from tenants.permissions import Permission
+
+# What the web UI sends in one piece; MLflow has the same bound.
+MAX_UI_BYTES = 10 * 1024 * 1024
+
+
+@streaming(
+    GET=Permission.ARTIFACTS_READ,
+    PUT=Permission.ARTIFACTS_WRITE,
+    DELETE=Permission.ARTIFACTS_DELETE,
+)
+def artifact(request: HttpRequest, entrance: Entrance, path: str) -> HttpResponseBase:
+    locate = partial(place_below_root, path)
+    match request.method:
+        case "PUT":
+            return upload(request, entrance, locate, settings.MAX_ARTIFACT_BYTES)
+        case "DELETE":
+            return remove(entrance, locate)
+    return download(request, entrance, locate)
+
+
+@streaming(GET=Permission.ARTIFACTS_READ)
+def get_artifact(
+    request: HttpRequest, entrance: Entrance, path: str
+) -> HttpResponseBase:
+    return download(request, entrance, partial(place_in_run, request))
+
+
+@streaming(POST=Permission.ARTIFACTS_WRITE)
+def upload_artifact(
+    request: HttpRequest, entrance: Entrance, path: str
+) -> HttpResponseBase:
+    return upload(request, entrance, partial(place_in_run, request), MAX_UI_BYTES)
+
+
+# A path is read when its sender is known, so `locate` comes as a function: whoever has
+# no credentials hears of nothing else.
+
+Locate = Callable[[], Place]
+
+
+def upload(
+    request: HttpRequest, entrance: Entrance, locate: Locate, max_bytes: int
+) -> HttpResponse:
+    with entrance.admitted() as project:
+        place = locate()
+        key = place.key
+        runs.refuse_deleted(find_run(project, place).run)
+        body = upload_of(request, max_bytes=max_bytes)
+    blob = put_blob(
+        project.organization_id,
+        body.source,
+        max_bytes=max_bytes,
+        expected_bytes=body.size_bytes,
+        expected_sha256=body.sha256,
+    )
+    with entrance.admitted() as project:
+        packages.attach_file(find_run(project, place).run, key=key, blob=blob)
+    return reply(None)
+
+
+def download(
+    request: HttpRequest, entrance: Entrance, locate: Locate
+) -> HttpResponseBase:
+    with entrance.admitted() as project:
+        place = locate()
+        key = place.key
+        blob = find_file(find_run(project, place), key)
+    read = partial(read_blob, project.organization_id, blob)
+    return download_response(
+        request, Download(key.name, blob.size_bytes, blob.sha256, read)
+    )
+
+
+def read_blob(
+    organization: UUID, blob: StoredBlob, start: int, length: int
+) -> BlobStream:
+    file = open_blob(organization, blob)
+    return BlobStream(file, start=start, length=length, sha256=blob.sha256)
+
+
+def remove(entrance: Entrance, locate: Locate) -> HttpResponse:
+    with entrance.admitted() as project:
+        place = locate()
+        key = place.key
+        packages.remove_files(find_run(project, place).run, key=key)
+    return reply(None)
+
+
+# Lists
+
+
+@endpoint("GET", "artifacts/list", needs=Permission.ARTIFACTS_READ)
+def list_in_run(caller: Caller, *, run_id: str, path: str = "") -> bytes:
+    place = Place(run_id, path)
+    return sql.list_artifacts(caller, run_id, place.folder)
+
+
+@streaming(GET=Permission.ARTIFACTS_READ)
+def list_below_root(
+    request: HttpRequest, entrance: Entrance, path: str
+) -> HttpResponseBase:
+    caller = entrance.caller()
+    try:
+        place = place_below_root(request.GET.get("path", ""))
+        folder = place.folder
+    except InvalidInput:
+        # Only who may come in is told what is wrong with a request.
+        caller.check()
+        raise
+    return reply(
+        sql.list_artifacts(caller, place.run_id, folder, experiment=place.experiment)
+    )
+
+
+# Rows
+
+
+def find_run(project: Project, place: Place) -> FoundRun:
+    """Raises NotFound in the same words, whatever it is that does not fit."""
+    key = run_key(place.run_id)
+    found = sql.find_run(project, UUID(key)) if key else None
+    if found is None or place.experiment not in (None, found.experiment):
+        raise refusals.no_run(place.run_id)
+    return found
+
+
+def find_file(found: FoundRun, key: ArtifactKey) -> StoredBlob:
+    """Raises NotFound, or InvalidInput for a folder."""
+    missing = NotFound(f"No such artifact: '{key}'")
+    if found.package is None:
+        raise missing
+    files = PackageFile.objects.filter(package_id=found.package)
+    row = files.filter(path=key.path).values_list("sha256", "size_bytes").first()
+    if row:
+        return StoredBlob(*row)
+    if files.filter(path__startswith=f"{key}/").exists():
+        raise InvalidInput(f"'{key}' is a folder; download its files one by one.")
+    raise missing
+
+
+# Routes
+
+
+class EverythingConverter(StringConverter):
+    """A path may hold anything, line ends and nothing at all included."""
+
+    regex = r"[\s\S]*"
+
+
+register_converter(EverythingConverter, "everything")
+
+ARTIFACTS = "2.0/mlflow-artifacts/artifacts"
+# Below each mount: the root, where the token says which project is meant, and
+# mlflow/<organization>/<project>/.
+urlpatterns = [
+    route("get-artifact", get_artifact),
+    route("ajax-api/2.0/mlflow/upload-artifact", upload_artifact),
+]
+for _api in ("api", "ajax-api"):
+    urlpatterns += [
+        route(f"{_api}/{ARTIFACTS}/<everything:path>", artifact),
+        route(f"{_api}/{ARTIFACTS}", list_below_root),
+    ]

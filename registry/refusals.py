@@ -1,0 +1,65 @@
+"""Why something cannot be done to a run or an experiment, in MLflow's own words.
+
+One home for each text: a foreign object must be answered in the same bytes as one that
+never existed, whichever path the request took.
+"""
+
+from __future__ import annotations
+
+from mlops.errors import InvalidInput, NotFound
+
+SHOWN_CHARACTERS = 250
+
+
+def shown(value: object) -> str:
+    """Return what the caller sent, cut where an answer would only repeat a body."""
+    text = str(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+
+def no_run(run_id: str) -> NotFound:
+    return NotFound(f"Run with id={shown(run_id)} not found")
+
+
+def deleted_run(run_id: str) -> InvalidInput:
+    return InvalidInput(
+        f"The run {run_id} must be in the 'active' state. Current state is deleted."
+    )
+
+
+def no_experiment(iid: object) -> NotFound:
+    return NotFound(f"No Experiment with id={shown(iid)} exists")
+
+
+def deleted_experiment(iid: object) -> InvalidInput:
+    return InvalidInput(
+        f"The experiment {iid} must be in the 'active' state. Current state is deleted."
+    )
+
+
+def invalid_page_token() -> InvalidInput:
+    return InvalidInput(
+        "Invalid page token, could not base64-decode it or it belongs to another "
+        "request. Send the next_page_token of the same request."
+    )
+
+
+class ParamsChanged(InvalidInput):
+    """A param cannot change its value."""
+
+    def __init__(self, run_id: str, changes: list[dict[str, str]]) -> None:
+        self.run_id = run_id
+        self.changes = changes
+        super().__init__(
+            f"Changing param values is not allowed. Params were already logged="
+            f"'{changes}' for run ID='{run_id}'."
+        )
+
+    def alone(self) -> InvalidInput:
+        """Say it of the one param that was logged by itself."""
+        change = self.changes[0]
+        return InvalidInput(
+            f"Changing param values is not allowed. Param with key='{change['key']}' "
+            f"was already logged with value='{change['old_value']}' for run "
+            f"ID='{self.run_id}'. Attempted logging new value '{change['new_value']}'."
+        )

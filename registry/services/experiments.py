@@ -1,0 +1,120 @@
+"""Experiments: named series of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db import DEFAULT_DB_ALIAS, IntegrityError
+
+from mlops.db import uniques
+from mlops.errors import AlreadyExists, InvalidState, NotFound
+from registry.models import Experiment, ExperimentTag
+from registry.refusals import shown
+from registry.sql.counters import take_number
+from tenants.context import acting, bound_alias
+from tenants.models import Project
+from tenants.services import deletion
+
+ARTIFACT_ROOT = "mlflow-artifacts:"
+
+
+def create_experiment(
+    project: Project,
+    *,
+    name: str,
+    artifact_location: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> Experiment:
+    """Raises AlreadyExists when an experiment has the name, deleted ones included."""
+    refuse_taken(project, name)
+    using = bound_alias() or DEFAULT_DB_ALIAS
+    number = take_number(project, "experiment", using=using)
+    experiment = Experiment(
+        organization_id=project.organization_id,
+        project=project,
+        iid=number,
+        name=name,
+        artifact_location=artifact_location or f"{ARTIFACT_ROOT}/{number}",
+        created_by=acting().id,
+    )
+    _save_named(experiment, force_insert=True)
+    set_experiment_tags(experiment, tags or {})
+    return experiment
+
+
+def rename_experiment(experiment: Experiment, *, name: str) -> Experiment:
+    """Raises InvalidState when it is deleted, AlreadyExists when the name is taken."""
+    if experiment.deleted_at is not None:
+        raise InvalidState("Cannot rename a non-active experiment.")
+    if experiment.name != name:
+        refuse_taken(experiment.project, name)
+    experiment.name = name
+    _save_named(experiment, update_fields=["name", "updated_at"])
+    return experiment
+
+
+def refuse_taken(project: Project, name: str) -> None:
+    """Ask before a number is taken for nothing; only the unique key is sure."""
+    if Experiment.objects.in_project(project.pk).filter(name=name).exists():
+        raise _taken(name)
+
+
+def _save_named(experiment: Experiment, **how: object) -> None:
+    try:
+        experiment.save(**how)  # type: ignore[arg-type]
+    except IntegrityError as error:
+        if not uniques.is_broken(error):
+            raise
+        raise _taken(experiment.name) from None
+
+
+def _taken(name: str) -> AlreadyExists:
+    return AlreadyExists(f"Experiment(name={shown(name)}) already exists.")
+
+
+def delete_experiment(experiment: Experiment) -> None:
+    """Mark it and its live runs; deleting it twice changes nothing."""
+    if experiment.deleted_at is not None:
+        return
+    mark = deletion.new_mark()
+    deletion.put(experiment, mark)
+    deletion.put_on_all(experiment.runs.live(), mark)
+
+
+def restore_experiment(experiment: Experiment, *, all_runs: bool = False) -> None:
+    """Bring it back with the runs that went along with it, or with all of its runs."""
+    if experiment.deleted_at is None:
+        return
+    runs = experiment.runs.filter(deleted_at__isnull=False)
+    if not all_runs:
+        runs = runs.filter(delete_batch=experiment.delete_batch)
+    deletion.put_on_all(runs, deletion.UNMARKED)
+    deletion.put(experiment, deletion.UNMARKED)
+
+
+def set_experiment_tags(experiment: Experiment, tags: Mapping[str, str]) -> None:
+    rows = [
+        ExperimentTag(
+            organization_id=experiment.organization_id,
+            experiment=experiment,
+            key=key,
+            value=tags[key],
+        )
+        # By key, so that two requests lock the rows in the same order.
+        for key in sorted(tags)
+    ]
+    ExperimentTag.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["organization", "experiment", "key"],
+        update_fields=["value", "updated_at"],
+    )
+
+
+def delete_experiment_tag(experiment: Experiment, *, key: str) -> None:
+    """Raises NotFound when the experiment has no such tag."""
+    deleted, _ = ExperimentTag.objects.filter(experiment=experiment, key=key).delete()
+    if not deleted:
+        raise NotFound(
+            f"No tag with name: {shown(key)} in experiment with id {experiment.iid}"
+        )
