@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from mlops.db.uuid7 import floor
-from tenants.querysets import TenantQuerySet
+from tenants.querysets import TenantManager, TenantQuerySet
 
 if TYPE_CHECKING:
     from tenants.context import Actor
@@ -37,3 +37,9 @@ class AlertRuleQuerySet(TenantQuerySet):
 class AlertQuerySet(TenantQuerySet):
     def open(self) -> Self:
         return self.filter(status__in=("active", "acknowledged"))
+
+
+PointManager = TenantManager.from_queryset(PointQuerySet)
+DriftReportManager = TenantManager.from_queryset(DriftReportQuerySet)
+AlertRuleManager = TenantManager.from_queryset(AlertRuleQuerySet)
+AlertManager = TenantManager.from_queryset(AlertQuerySet)

@@ -22,7 +22,7 @@ CREATE TABLE model_monitoring (
 ) PARTITION BY RANGE (id);
 CREATE INDEX idx_model_monitoring_deployment_metric
     ON model_monitoring (deployment_id, metric_name, recorded_at)
-    INCLUDE (value, organization_id);
+    INCLUDE (value, organization_id, id);
 -- Read by the whole fleet's last hours: rows arrive about in time order.
 CREATE INDEX idx_model_monitoring_fleet
     ON model_monitoring USING brin (recorded_at) WITH (pages_per_range = 32);
@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                     model_name="monitoringpoint",
                     index=models.Index(
                         fields=["deployment", "metric_name", "recorded_at"],
-                        include=["value", "organization_id"],
+                        include=["value", "organization_id", "id"],
                         name="idx_model_monitoring_deployment_metric",
                     ),
                 ),

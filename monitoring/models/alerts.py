@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
-from monitoring.querysets import AlertQuerySet, AlertRuleQuerySet
+from monitoring.querysets import AlertManager, AlertRuleManager
 from registry.models import Deployment
 from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
 
@@ -66,7 +66,7 @@ class AlertRule(TenantModel, SoftDeleted):
     labels = models.JSONField(default=dict, blank=True)
     created_by = models.UUIDField(null=True, editable=False)
 
-    objects = AlertRuleQuerySet.as_manager()
+    objects = AlertRuleManager()
 
     class Meta:
         db_table = "alert_rules"
@@ -141,7 +141,7 @@ class Alert(TenantModel):
     resolution = models.CharField(max_length=500, blank=True)
     transition_seq = models.IntegerField(default=0)
 
-    objects = AlertQuerySet.as_manager()
+    objects = AlertManager()
 
     class Meta:
         db_table = "alerts"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from monitoring.querysets import PointQuerySet
+from monitoring.querysets import PointManager
 from registry.models import Deployment
 
 
@@ -24,16 +24,17 @@ class MonitoringPoint(models.Model):
     value = models.FloatField()
     ingested_at = models.DateTimeField(auto_now_add=True)
 
-    objects = PointQuerySet.as_manager()
+    objects = PointManager()
 
     class Meta:
         db_table = "model_monitoring"
         ordering = ["-id"]
         indexes = [
             # Read by charts and rules: one metric of one deployment over a window.
+            # `.between()` bounds the id too, so the id must be in the index as well.
             models.Index(
                 fields=["deployment", "metric_name", "recorded_at"],
-                include=["value", "organization_id"],
+                include=["value", "organization_id", "id"],
                 name="idx_model_monitoring_deployment_metric",
             ),
         ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
-from monitoring.querysets import DriftReportQuerySet
+from monitoring.querysets import DriftReportManager
 from registry.models import Deployment
 from tenants.models import Project, TenantModel
 
@@ -40,7 +40,7 @@ class DriftReport(TenantModel):
     label_coverage = models.FloatField(null=True, blank=True)
     result = models.JSONField(default=dict, blank=True)
 
-    objects = DriftReportQuerySet.as_manager()
+    objects = DriftReportManager()
 
     class Meta:
         db_table = "data_drift_reports"
