@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from audit.querysets import AuditLogQuerySet
+from audit.querysets import AuditLogManager
 
 
 class Outcome(models.TextChoices):
@@ -39,8 +39,9 @@ class AuditLog(models.Model):
     reason = models.CharField(max_length=500, blank=True)
     db_role = models.CharField(max_length=63)
     application_name = models.CharField(max_length=63, blank=True)
+    backend_pid = models.IntegerField(editable=False)
 
-    objects = AuditLogQuerySet.as_manager()
+    objects = AuditLogManager()
 
     class Meta:
         db_table = "audit_logs"

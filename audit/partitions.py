@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from audit.operations import STAYS, no_truncate
 from mlops.db.partitions import Policy
 
 
@@ -13,4 +14,13 @@ def held(connection: BaseDatabaseWrapper, start: datetime, end: datetime) -> str
 
 
 # 400 days are what auditors ask for; 14 months are never less.
-POLICIES = [Policy("audit_logs", keep_months=14, owner="audit_owner", held=held)]
+POLICIES = [
+    Policy(
+        "audit_logs",
+        keep_months=14,
+        owner="audit_owner",
+        held=held,
+        # A month inherits its parent's triggers of rows, not those of statements.
+        also=tuple(no_truncate("{partition}", STAYS).values()),
+    )
+]

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import models
 
 from mlops.db.uuid7 import floor
-from tenants.querysets import TenantQuerySet
+from tenants.querysets import TenantManager, TenantQuerySet
 
 if TYPE_CHECKING:
     from tenants.context import Actor
@@ -29,3 +29,6 @@ class AuditLogQuerySet(TenantQuerySet):
     def since(self, moment: datetime) -> Self:
         """Entries from `moment` on; the bound on id lets PostgreSQL skip months."""
         return self.filter(created_at__gte=moment, id__gte=floor(moment))
+
+
+AuditLogManager = TenantManager.from_queryset(AuditLogQuerySet)
