@@ -1,0 +1,19 @@
+"""The browser admin of tenants, and `TenantAdmin`, the base of every admin."""
+
+from __future__ import annotations
+
+from tenants.admin import members, organizations, tokens, users
+from tenants.admin.base import Dated, Restorable, TenantAdmin
+from tenants.admin.overview import overview, tile
+
+__all__ = [
+    "Dated",
+    "Restorable",
+    "TenantAdmin",
+    "members",
+    "organizations",
+    "overview",
+    "tile",
+    "tokens",
+    "users",
+]
