@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
 
 from mlops.settings import *  # noqa: F403
 from mlops.settings import STORAGES, VAR, Embedded, database, env
@@ -19,8 +20,8 @@ DATABASES = {"default": database(SUPERUSER_URL) | {"NAME": TEST_DATABASE}}
 ADMIN_ALIAS = "default"
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-MEDIA_ROOT = tempfile.mkdtemp(prefix="mlops-test-blobs-")
-STORAGES["blobs"]["OPTIONS"]["location"] = MEDIA_ROOT
+MEDIA_ROOT = Path(tempfile.mkdtemp(prefix="mlops-test-blobs-"))
+STORAGES["blobs"]["OPTIONS"]["location"] = str(MEDIA_ROOT)
 STORAGES["staticfiles"] = {
     "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
 }

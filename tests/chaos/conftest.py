@@ -1,0 +1,20 @@
+"""A platform that may be hurt, apart from the one of the end-to-end tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.running import Platform, Tenant, running
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    with running() as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def tenant(platform: Platform) -> Tenant:
+    return platform.make_tenant()
