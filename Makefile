@@ -11,10 +11,10 @@ lint = $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/
 production = PROFILE=production ALLOWED_HOSTS=mlops.example.org TRUSTED_PROXIES=127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint bench soak packages packages-dev
+.PHONY: help up down test check lint bench soak lock audit-deps packages packages-dev
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 up: packages ## run everything (DETACH=1: in the background; EXAMPLE=0: no example run)
 	@[ -d "$(VAR)" ] || (umask 022 && mkdir -p "$(VAR)")
@@ -24,7 +24,7 @@ down: ## stop what `make up DETACH=1` runs
 	@if [ -x $(python) ]; then exec $(python) manage.py down; fi
 
 test: lint check ## lint, check, and run the tests
-	$(python) -m pytest
+	$(python) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: packages-dev ## migrations are complete; Django's checks as in production
 	$(python) -W "ignore:Got an error" manage.py makemigrations --check --dry-run
@@ -39,18 +39,36 @@ bench: packages-dev ## measure; see bench/README.md
 soak: packages-dev ## the long tests
 	$(python) -m pytest -m soak
 
+lock: packages-dev ## pin what the *.in files name, and all that it needs, with hashes
+	@$(call compile,requirements)
+	@$(call compile,examples/requirements,-c requirements.txt)
+	@$(call compile,requirements-dev,-c requirements.txt -c examples/requirements.txt)
+
+audit-deps: packages-dev ## ask the public advisories about every pinned package
+	@for file in requirements.txt examples/requirements.txt requirements-dev.txt; do \
+	    echo "$$file"; \
+	    $(VENV)/bin/pip-audit --strict --require-hashes --disable-pip -r $$file || { \
+	        echo "$$file: a known weakness, or a package that could not be audited"; \
+	        exit 1; }; \
+	done
+
+define compile
+echo "$(1).txt"; $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+    --generate-hashes --no-header --no-emit-index-url $(2) $(1).in -o $(1).txt
+endef
+
 # Packages are installed again when the text of a requirements file has changed.
 packages: $(VENV)/bin/python
 	@$(call install,requirements.txt,requirements.txt)
 
 packages-dev: $(VENV)/bin/python
-	@$(call install,requirements-dev.txt,requirements.txt requirements-dev.txt examples/requirements.txt)
+	@$(call install,requirements-dev.txt,requirements-dev.txt)
 
 define install
 stamp=$(VENV)/$(1).installed; now=$$(cat $(2) | sha256sum); \
 if [ "$$(cat $$stamp 2>/dev/null)" != "$$now" ]; then \
     echo "Installing $(1)"; \
-    $(python) -m pip install --quiet --disable-pip-version-check -r $(1) && echo "$$now" > $$stamp; \
+    $(python) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && echo "$$now" > $$stamp; \
 fi
 endef
 
