@@ -13,9 +13,27 @@ def _asset(name: str) -> Callable[[HttpRequest], str]:
     return lambda request: static(name)
 
 
-def _entry(title: str, icon: str, model: str) -> dict[str, object]:
+def is_superuser(request: HttpRequest) -> bool:
+    return bool(request.user.is_superuser)
+
+
+def is_other_staff(request: HttpRequest) -> bool:
+    """Staff that enters one organization at a time, by a support grant."""
+    return not request.user.is_superuser
+
+
+def everybody(request: HttpRequest) -> bool:
+    return True
+
+
+def _entry(
+    title: str,
+    icon: str,
+    model: str,
+    permission: Callable[[HttpRequest], bool] = everybody,
+) -> dict[str, object]:
     link = reverse_lazy(f"admin:{model}_changelist")
-    return {"title": title, "icon": icon, "link": link}
+    return {"title": title, "icon": icon, "link": link, "permission": permission}
 
 
 UNFOLD = {
@@ -31,25 +49,15 @@ UNFOLD = {
             "href": _asset("admin/platform/icon.svg"),
         },
     ],
-    "STYLES": [_asset("admin/platform/admin.css")],
+    "STYLES": [
+        _asset("admin/platform/colors.css"),
+        _asset("admin/platform/admin.css"),
+    ],
+    # Before Alpine, which reads the page with its help.
+    "SCRIPTS": [_asset("admin/platform/expressions.js")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "BORDER_RADIUS": "8px",
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97.7% .013 236.62)",
-            "100": "oklch(95.1% .026 236.824)",
-            "200": "oklch(90.1% .058 230.902)",
-            "300": "oklch(82.8% .111 230.318)",
-            "400": "oklch(74.6% .16 232.661)",
-            "500": "oklch(68.5% .169 237.323)",
-            "600": "oklch(58.8% .158 241.966)",
-            "700": "oklch(50% .134 242.749)",
-            "800": "oklch(44.3% .11 240.79)",
-            "900": "oklch(39.1% .09 240.876)",
-            "950": "oklch(29.3% .066 243.157)",
-        },
-    },
+    "ENVIRONMENT": "tenants.admin_support.status_word",
     "COMMAND": {"search_callback": "tenants.admin_site.search_rows"},
     "SIDEBAR": {
         "show_search": True,
@@ -62,6 +70,12 @@ UNFOLD = {
                         "icon": "space_dashboard",
                         "link": reverse_lazy("admin:index"),
                     },
+                    {
+                        "title": "Support",
+                        "icon": "support_agent",
+                        "link": reverse_lazy("admin:support"),
+                        "permission": is_other_staff,
+                    },
                 ],
             },
             {
@@ -71,10 +85,13 @@ UNFOLD = {
                     _entry("Organizations", "domain", "tenants_organization"),
                     _entry("Projects", "folder_open", "tenants_project"),
                     _entry("Memberships", "group", "tenants_membership"),
+                    _entry("Invitations", "mail", "tenants_invitation"),
+                    _entry("Single sign-on", "passkey", "tenants_singlesignon"),
                     _entry("Project members", "group_add", "tenants_projectmember"),
                     _entry("Service accounts", "smart_toy", "tenants_serviceaccount"),
                     _entry("API tokens", "key", "tenants_apitoken"),
-                    _entry("Users", "person", "tenants_user"),
+                    _entry("Support grants", "support_agent", "tenants_supportgrant"),
+                    _entry("Users", "person", "tenants_user", is_superuser),
                 ],
             },
             {
@@ -100,7 +117,12 @@ UNFOLD = {
                     _entry("Alert rules", "rule", "monitoring_alertrule"),
                     _entry("Drift reports", "ssid_chart", "monitoring_driftreport"),
                     _entry("Points", "show_chart", "monitoring_monitoringpoint"),
-                    _entry("Jobs", "engineering", "procrastinate_procrastinatejob"),
+                    _entry(
+                        "Jobs",
+                        "engineering",
+                        "procrastinate_procrastinatejob",
+                        is_superuser,
+                    ),
                 ],
             },
             {

@@ -35,6 +35,13 @@ class UsageError(CommandError):
         super().__init__(message, returncode=USAGE)
 
 
+class Unsafe(CommandError):
+    """Going on would be worse than stopping."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=CRITICAL)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     check: str
@@ -212,7 +219,7 @@ class MaintenanceCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
-        except UsageError:
+        except (UsageError, Unsafe):
             raise
         except Exception as error:
             self._give_up(error, options)

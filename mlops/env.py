@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
+from typing import NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -14,6 +16,11 @@ FALSE = frozenset({"0", "false", "no", "off", ""})
 
 def text(name: str, default: str = "") -> str:
     return os.environ.get(name, default)
+
+
+def given(name: str) -> str | None:
+    """Tell a value that is empty from none at all."""
+    return os.environ.get(name)
 
 
 def flag(name: str, default: bool = False) -> bool:
@@ -34,6 +41,30 @@ def number(name: str, default: int) -> int:
         return int(raw) if raw else default
     except ValueError:
         raise ImproperlyConfigured(f"{name}={raw!r} is not a whole number.") from None
+
+
+class Rate(NamedTuple):
+    """A bucket of `burst` requests that fills up by `per_second`."""
+
+    per_second: float
+    burst: int
+
+
+RATE = re.compile(r"(\d+)/(\d*)(s|min|h)(?::(\d+))?")
+UNIT_SECONDS = {"s": 1, "min": 60, "h": 3600}
+
+
+def rate(name: str, default: str) -> Rate:
+    """Read "5/15min", or "50/s:200" where more than 50 may come at once."""
+    raw = text(name) or default
+    found = RATE.fullmatch(raw)
+    count, span, unit, burst = found.groups() if found else ("0", "", "s", None)
+    if int(count) < 1 or span == "0" or burst == "0":
+        raise ImproperlyConfigured(
+            f"{name}={raw!r} is no rate; write 5/15min, 20/min or 50/s:200."
+        )
+    seconds = int(span or 1) * UNIT_SECONDS[unit]
+    return Rate(int(count) / seconds, int(burst or count))
 
 
 def words(name: str, default: str = "") -> list[str]:

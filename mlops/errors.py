@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class DomainError(Exception):
     """Something that the caller asked for cannot be done.
@@ -77,6 +79,11 @@ class TooManyRequests(DomainError):
 
     code = "too_many_requests"
     status = 429
+
+    def __init__(self, message: str = "", *, retry_after: float = 1) -> None:
+        """Clients wait for whole seconds, and never for none."""
+        super().__init__(message)
+        self.retry_after = max(1, math.ceil(retry_after))
 
 
 class Unavailable(DomainError):

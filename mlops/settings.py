@@ -32,7 +32,7 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "" if PRODUCTION else "127.0.0.1,loca
 if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("PROFILE=production needs ALLOWED_HOSTS.")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
-# Addresses of the reverse proxies whose X-Forwarded-Proto may be believed.
+# Addresses or networks of the reverse proxies that X-Forwarded-* is believed from.
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
 BASE_URL = env.text("BASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 
@@ -47,6 +47,13 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "procrastinate.contrib.django",
+    # Before our apps, which take its pages out of the admin.
+    "allauth",
+    "tenants.accounts.apps.SignInConfig",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "allauth.usersessions",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -60,12 +67,17 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "mlops.telemetry.TelemetryMiddleware",
+    "mlops.envelope.EnvelopeMiddleware",
+    "mlops.policy.BrowserPolicy",
+    "mlops.proxies.HostCheck",
+    "mlops.second_lock.SecondLockMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "mlops.browsers.Sessions",
     "django.middleware.common.CommonMiddleware",
     "mlops.browsers.Csrf",
     "mlops.browsers.SignedIn",
+    "mlops.browsers.Accounts",
     "mlops.browsers.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "tenants.middleware.TenantMiddleware",
@@ -93,12 +105,16 @@ TEMPLATES = [
 # Database: one PostgreSQL, three roles. Without DATABASE_URL it is the embedded one.
 
 
+# How long a database that is gone without a word is waited for, where it is remote.
+PATIENCE = {"connect_timeout": "2", "tcp_user_timeout": "10000"}
+
+
 def database(url: str, **extra: Any) -> dict[str, Any]:
     """Read postgresql://role:password@host:port/name?option=… into Django's form."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "mlops.db.backend",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
@@ -108,7 +124,7 @@ def database(url: str, **extra: Any) -> dict[str, Any]:
         # The pool looks at a connection before it lends it, so that a restart of
         # PostgreSQL costs no request an answer afterwards.
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {**options, **extra},
+        "OPTIONS": {**PATIENCE, **options, **extra},
     }
 
 
@@ -122,7 +138,7 @@ else:
     OWNER_DATABASE_URL = _embedded.url("app_owner")
     ADMIN_DATABASE_URL = _embedded.url("app_maint")
 
-POOL = {"min_size": 1, "max_size": env.number("DB_POOL_SIZE", 8), "timeout": 5}
+POOL = {"min_size": 1, "max_size": env.number("DB_POOL_SIZE", 8), "timeout": 2}
 DATABASES = {
     # Serves requests; owns nothing, so row-level security binds it.
     "default": database(DATABASE_URL, pool=POOL, application_name="mlops/web"),
@@ -141,6 +157,7 @@ DATABASE_ROUTERS = ["tenants.routers.RoleRouter"]
 SILENCED_SYSTEM_CHECKS = [
     "models.E034",  # names of the eight indexes exceed Oracle's limit, not PostgreSQL's
     "security.W003",  # knows Django's own CSRF middleware only, not mlops.browsers.Csrf
+    "security.W021",  # preloading HSTS binds a whole domain for years: opt-in
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -155,15 +172,77 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": _VALIDATION + "MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": _VALIDATION + "CommonPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+AUTHENTICATION_BACKENDS = ["tenants.accounts.backends.PasswordBackend"]
+# Of the first admin; without it a random one is made.
+ADMIN_PASSWORD = env.given("ADMIN_PASSWORD")
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/admin/"
 
-# Browser
-SESSION_COOKIE_AGE = 12 * 3600
-SESSION_COOKIE_HTTPONLY = True
+# Sign-in by django-allauth (tenants.accounts), which counts nothing by itself: its
+# limits live in a cache per process, ours in the database (tenants.accounts.lockout).
+ACCOUNT_ADAPTER = "tenants.accounts.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
+ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+MFA_ADAPTER = "tenants.accounts.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+_FORMS = "tenants.accounts.forms."
+ACCOUNT_FORMS = {
+    "login": _FORMS + "SignInForm",
+    "change_password": _FORMS + "PasswordForm",
+}
+MFA_FORMS = {
+    "authenticate": _FORMS + "SecondFactorForm",
+    "reauthenticate": _FORMS + "SecondFactorAgainForm",
+}
+# Clocks of telephones differ: a code is good half a minute longer on either side.
+MFA_TOTP_TOLERANCE = 1
+# Browsers offer security keys over http on localhost only.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
+# Nobody signs up here, so an address that was not confirmed shuts nobody out.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+# Whoever enters the admin needs a second factor; who has none is led to set one up.
+REQUIRE_MFA = env.flag("REQUIRE_MFA", PRODUCTION)
+
+# OpenID Connect: one provider for the installation, which only its operator can name.
+OIDC_ISSUER = env.text("OIDC_ISSUER")
+OIDC_NAME = env.text("OIDC_NAME", "single sign-on")
+OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.secret("OIDC_CLIENT_SECRET") if OIDC_ISSUER else ""
+OIDC_SCOPES = env.words("OIDC_SCOPES", "openid,profile,email")
+OIDC_GROUPS_CLAIM = env.text("OIDC_GROUPS_CLAIM", "groups")
+SOCIALACCOUNT_ADAPTER = "tenants.accounts.single_sign_on.SingleSignOnAdapter"
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {"provider_class": "tenants.accounts.openid.IdentityProvider"}
+}
+SOCIALACCOUNT_STORE_TOKENS = SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+
+# Mail: by SMTP where EMAIL_HOST says so, else into files below VAR.
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.number("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.secret("EMAIL_HOST_PASSWORD") if EMAIL_HOST_USER else ""
+EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", True)
+EMAIL_TIMEOUT = 10
+EMAIL_BACKEND = "mlops.mail.MailFolder"
+if EMAIL_HOST:
+    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_FILE_PATH = str(VAR / "mail")
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "mlops@localhost")
+
+# Browser. A session ends so long after its start, and so long after its last sign.
+SESSION_COOKIE_AGE = env.number("SESSION_SECONDS", 12 * 3600)
+SESSION_IDLE_SECONDS = env.number("SESSION_IDLE_SECONDS", 2 * 3600)
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+# Static files are for our own pages; whitenoise would offer them to every origin.
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 if PRODUCTION:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SESSION_COOKIE_NAME = "__Host-sessionid"
@@ -171,9 +250,24 @@ if PRODUCTION:
     SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", True)
     SECURE_HSTS_SECONDS = env.number("SECURE_HSTS_SECONDS", 3600)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("SECURE_HSTS_INCLUDE_SUBDOMAINS", True)
-    SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD", True)
+    SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD")
+    # mlops.proxies takes the header away from whoever is no such proxy.
     if TRUSTED_PROXIES:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# What each web process works on at once; the rest waits a little or is told 429
+# (mlops/overload.py).
+OVERLOAD = {
+    "slots": env.number("WEB_THREADS", 4),
+    "line": env.number("WEB_LINE", 32),
+    "patience_ms": env.number("WEB_PATIENCE_MS", 500),
+    "transfers": env.number("WEB_TRANSFERS", 64),
+    "body_bytes": env.number("WEB_BODY_BYTES", 64 * 1024**2),
+}
+# Paths whose bodies and answers are of any size, and what is said there, and elsewhere,
+# to those who are refused before Django.
+TRANSFERS = r"/mlflow-artifacts/artifacts/|/get-artifact$|/upload-artifact$"
+EARLY_REFUSAL = "registry.mlflow.early.refuse_early"
 
 # Bodies are read by our own parsers with a cap per route; uploads stream.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
@@ -221,16 +315,23 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "registry.api.openapi.expansions_are_optional",
+    ],
     # Several models have a status or a role; each keeps a name of its own.
     "ENUM_NAME_OVERRIDES": {
         "OrganizationRole": "tenants.models.OrganizationRole",
         "ProjectRole": "tenants.models.ProjectRole",
+        "Feature": "tenants.models.Feature",
         "RunStatus": "registry.models.RunStatus",
         "VersionStatus": "registry.models.VersionStatus",
         "PackageStatus": "registry.models.PackageStatus",
         "DeploymentStatus": "registry.models.DeploymentStatus",
         "ReportStatus": "monitoring.models.ReportStatus",
         "AlertStatus": "monitoring.models.AlertStatus",
+        "InvitationState": "tenants.models.InvitationState",
+        "GrantState": "tenants.models.GrantState",
     },
 }
 
@@ -242,12 +343,37 @@ PROCRASTINATE_IMPORT_PATHS = ["mlops.upkeep"]
 # Development only: counts tell a caller what exists, so production refuses it.
 QUERY_HEADER = env.flag("MLOPS_QUERY_HEADER")
 
+# How often, over all processes together: "5/15min", or "50/s:200" where more than 50
+# may come at once.
+THROTTLES = {
+    "token": env.rate("THROTTLE_TOKEN", "50/s:200"),
+    "organization": env.rate("THROTTLE_ORGANIZATION", "5000/s:10000"),
+    "failed_authentication": env.rate("THROTTLE_FAILED_AUTHENTICATION", "20/min"),
+    "reused_token": env.rate("THROTTLE_REUSED_TOKEN", "1/min"),
+    "token_leak": env.rate("THROTTLE_TOKEN_LEAK", "10/min"),
+    "csp_report": env.rate("THROTTLE_CSP_REPORT", "60/min"),
+    "sign_in": env.rate("THROTTLE_SIGN_IN", "5/15min"),
+    "sign_in_address": env.rate("THROTTLE_SIGN_IN_ADDRESS", "50/h"),
+    "second_factor": env.rate("THROTTLE_SECOND_FACTOR", "10/15min"),
+    "account_form": env.rate("THROTTLE_ACCOUNT_FORM", "60/min"),
+    "account_mail": env.rate("THROTTLE_ACCOUNT_MAIL", "10/h"),
+    # A code of an authenticator app is good once; it lives a minute at most.
+    "used_code": env.Rate(1 / 120, 1),
+}
+# Seconds between two writes of when tokens were last used; 0 writes nothing.
+TOKEN_USE_SECONDS = env.number("TOKEN_USE_SECONDS", 60)
+
+# Serve although row-level security does not bind the role of DATABASE_URL.
+ALLOW_PRIVILEGED_DB = env.flag("ALLOW_PRIVILEGED_DB")
+
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = ["mlops.formats"]
 
+# Masks tokens in whatever is logged.
+LOGGING_CONFIG = "mlops.redaction.configure"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -256,6 +382,12 @@ LOGGING = {
     },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "plain"},
+    },
+    # A line per 4xx would let whoever is refused fill the log; 5xx are worth theirs.
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        # mlops.db.pool says once that the database is gone, this one at each attempt.
+        "psycopg.pool": {"level": "ERROR"},
     },
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING")},
 }

@@ -17,6 +17,7 @@ from django.http import (
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header
 
+from mlops.api.parsing import content_length
 from mlops.errors import InvalidInput, TooLarge
 
 DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
@@ -110,7 +111,7 @@ def upload_of(request: HttpRequest, *, max_bytes: int) -> Upload:
         # Django takes a body without a length for an empty one.
         source = request.environ["wsgi.input"]  # type: ignore[attr-defined]
         return Upload(Body(source) if sha256 else EmptyBody(source), sha256=sha256)
-    size_bytes = int(request.META.get("CONTENT_LENGTH") or 0)
+    size_bytes = content_length(request.META)
     if size_bytes > max_bytes:
         raise TooLarge(f"A file may have at most {max_bytes} bytes.")
     return Upload(Body(request), size_bytes, sha256)

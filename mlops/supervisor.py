@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from mlops import env, processes
 from mlops.errors import Conflict, Unavailable
 from mlops.installation import Installation
+from mlops.stalls import HEAD_SECONDS
 
 MARKER = "MLOPS_CHILD"
 CHILDREN = ("prepare", "web", "worker", "packages", "example")
@@ -33,6 +34,7 @@ FAILURES_BEFORE_READY = 3
 STEADY_SECONDS = 60
 LONGEST_PAUSE = 30
 STOP_SECONDS = 20
+LARGEST_HEAD_BYTES = 64 * 1024
 EXAMPLE_PACKAGES = ("mlflow", "sklearn", "matplotlib")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -299,7 +301,13 @@ class Supervisor:
             "--host": self.host,
             "--port": str(self.installation.port),
             "--workers": env.text("WEB_WORKERS", "2"),
-            "--blocking-threads": env.text("WEB_THREADS", "4"),
+            # A thread for each connection, so that no request waits unseen: how many
+            # are worked on at once is for mlops/overload.py to say (WEB_THREADS).
+            "--blocking-threads": env.text("WEB_CONNECTIONS", "256"),
+            "--backpressure": env.text("WEB_CONNECTIONS", "256"),
+            "--http": "1",
+            "--http1-header-read-timeout": str(HEAD_SECONDS * 1000),
+            "--http1-buffer-size": str(LARGEST_HEAD_BYTES),
             "--workers-kill-timeout": "10",
             "--respawn-interval": "0.5",
             "--working-dir": str(self.repository),

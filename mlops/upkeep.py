@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from django.core.management import call_command
 from django.db import connections
 
-from mlops.db import partitions
+from mlops.db import partitions, throttling
 from mlops.jobs import every
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,12 @@ def _make(policy: partitions.Policy, now: datetime) -> list[partitions.Step]:
     planned = partitions.plan(owner, policy, now)
     missing = [step for step in planned if step.action == "create"]
     return partitions.apply(owner, missing)
+
+
+@every("*/10 * * * *")
+def forget_full_throttles(timestamp: int) -> None:
+    """Delete the buckets that nobody has taken from for long enough."""
+    throttling.sweep()
 
 
 @every("41 3 * * *")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from mlops import health
+from mlops import health, policy_reports
 
 urlpatterns = [
     # First, because it is asked most: a request is compared from the top.
@@ -13,7 +13,9 @@ urlpatterns = [
     path("mlflow/<slug:organization>/<slug:project>/", include("registry.mlflow.urls")),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("csp-reports", policy_reports.receive),
     path("admin/", admin.site.urls),
+    path("accounts/", include("tenants.accounts.urls")),
     path("api/v1/", include("tenants.api.urls")),
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("monitoring.api.urls")),
@@ -21,5 +23,6 @@ urlpatterns = [
 ]
 
 handler400 = "mlops.api.exceptions.bad_request"
+handler403 = "mlops.api.exceptions.forbidden"
 handler404 = "mlops.api.exceptions.not_found"
 handler500 = "mlops.api.exceptions.server_error"

@@ -6,5 +6,12 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from mlops.db.privileges import watch
+from mlops.overload import gate_before
+from mlops.proxies import never_nameless
+from mlops.stalls import Reaper
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops.settings")
-application = get_wsgi_application()
+application = gate_before(never_nameless(get_wsgi_application()))
+Reaper(application.work).start()
+watch.look_at_start()

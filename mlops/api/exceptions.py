@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import (
     PermissionDenied,
     RequestDataTooBig,
     SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
 )
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import DataError, IntegrityError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.module_loading import import_string
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from mlops.db import uniques
+from mlops.db.retries import has_lost
 from mlops.errors import (
     AlreadyExists,
     DomainError,
@@ -31,6 +37,8 @@ from mlops.errors import (
 REST = "/api/v1/"
 FIELDS_SHOWN = 5
 CHECK_VIOLATION = "23514"
+# The database is gone or busy, or its connection broke under us.
+OUTAGES = (OperationalError, InterfaceError)
 
 
 def body_of(error: DomainError) -> dict[str, Any]:
@@ -41,7 +49,7 @@ def headers_of(error: DomainError) -> dict[str, str]:
     if error.status == 401:
         return {"WWW-Authenticate": 'Basic realm="mlops"'}
     if error.status in (429, 503):
-        return {"Retry-After": "1"}
+        return {"Retry-After": str(getattr(error, "retry_after", 1))}
     return {}
 
 
@@ -54,6 +62,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     """Serve as DRF's exception handler."""
     if isinstance(error, exceptions.ValidationError):
         return _invalid_fields(error)
+    if has_lost(error):
+        return None  # for the middleware, which runs the whole transaction again
     known = domain_error(error)
     if known is None:
         return None
@@ -73,13 +83,15 @@ def domain_error(error: Exception) -> DomainError | None:
             return InvalidInput(" ".join(error.messages))
         case RequestDataTooBig():
             return TooLarge()
+        case TooManyFieldsSent() | TooManyFilesSent():
+            return InvalidInput("The form or query has too many fields.")
         case SuspiciousOperation():
             return InvalidInput()
         case IntegrityError():
             return _broken_rule(error)
         case DataError():
             return InvalidInput("A value does not fit its column.")
-        case OperationalError():
+        case OperationalError() | InterfaceError():
             return Unavailable()
         case exceptions.APIException():
             return _of_drf(error)
@@ -132,25 +144,42 @@ def _problems(detail: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {detail}" if path else str(detail)
 
 
-# Django's own pages for what never reached a view; REST speaks JSON there, too.
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path.startswith(REST):
-        return response_of(NotFound())
-    return defaults.page_not_found(request, exception)
+# Django's own pages for what never reached a view. They repeat nothing of a request;
+# where programs ask, the same is said in the form that they read.
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path.startswith(REST):
-        return response_of(InvalidInput())
-    return defaults.bad_request(request, exception)
+    said = for_programs(request, InvalidInput())
+    return said or defaults.bad_request(request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    said = for_programs(request, Forbidden())
+    return said or defaults.permission_denied(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    said = for_programs(request, NotFound())
+    return said or defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if request.path.startswith(REST):
-        return response_of(_internal())
-    return defaults.server_error(request)
+    """Answer what nobody translated; Django calls this while it handles that."""
+    if isinstance(sys.exc_info()[1], OUTAGES):
+        return said_early(request, Unavailable())
+    return for_programs(request, _internal()) or defaults.server_error(request)
+
+
+def for_programs(request: HttpRequest, error: DomainError) -> HttpResponse | None:
+    """Answer in JSON below the paths that have a form for errors, else None."""
+    response = said_early(request, error)
+    return response if response["Content-Type"] == "application/json" else None
+
+
+def said_early(request: HttpRequest, error: DomainError) -> HttpResponse:
+    refuse = import_string(settings.EARLY_REFUSAL)
+    status_line, headers, body = refuse(request.META, error)
+    return HttpResponse(body, status=int(status_line[:3]), headers=dict(headers))
 
 
 def _internal() -> DomainError:

@@ -1,4 +1,4 @@
-"""Strict JSON: what a hostile body holds reaches neither a view nor the database.
+"""Strict JSON and strict text: what is hostile reaches neither a view nor the database.
 
 orjson itself refuses bad UTF-8, lone surrogates, NaN, numbers that overflow and more
 than 1,024 levels. What it lets through is refused here: NUL, depth, repeated keys. Each
@@ -13,9 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import IO, Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
-from django.http import HttpRequest, UnreadablePostError
+from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent
+from django.http import HttpRequest, QueryDict, UnreadablePostError
 from rest_framework.parsers import BaseParser
 
 from mlops.errors import DomainError, InvalidInput, TooLarge
@@ -23,6 +26,7 @@ from mlops.errors import DomainError, InvalidInput, TooLarge
 MAX_DEPTH = 32
 MAX_BODY_BYTES = 2 * 1024**2
 NUL = "\x00"
+DIGITS = re.compile(r"[0-9]{1,18}")
 ESCAPED_NUL = b"\\u0000"
 ESCAPED_COLON = re.compile(rb"\\u003a", re.IGNORECASE)
 CONTAINERS = frozenset({dict, list})
@@ -33,6 +37,13 @@ class UnsupportedContent(DomainError):
 
     code = "unsupported_media_type"
     status = 415
+
+
+class LengthRequired(DomainError):
+    """Send Content-Length: a body without one could end anywhere."""
+
+    code = "length_required"
+    status = 411
 
 
 def parse_json(body: bytes) -> Any:
@@ -133,9 +144,12 @@ def refuse_nul(value: Any) -> None:
             refuse_nul(each)
 
 
+HOLDS_NUL = "text holds the character NUL (U+0000); leave it out."
+
+
 def refuse_nul_in(text: str) -> None:
     if NUL in text:
-        raise InvalidInput("A text holds the character NUL (U+0000); leave it out.")
+        raise InvalidInput(f"A {HOLDS_NUL}")
 
 
 def read_body(request: HttpRequest, limit: int) -> bytes:
@@ -151,10 +165,13 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
 
 
 def content_length(headers: Mapping[str, Any]) -> int:
-    try:
-        return int(headers.get("CONTENT_LENGTH") or 0)
-    except ValueError:
-        raise InvalidInput("Content-Length is not a number.") from None
+    """Raises LengthRequired for a body that comes in pieces: Django would read none."""
+    if "chunked" in headers.get("HTTP_TRANSFER_ENCODING", "").lower():
+        raise LengthRequired
+    text = headers.get("CONTENT_LENGTH") or "0"
+    if not DIGITS.fullmatch(text):
+        raise InvalidInput(f"Content-Length {text[:50]!r} is not a number.")
+    return int(text)
 
 
 def refuse_encoded(headers: Mapping[str, Any]) -> None:
@@ -163,6 +180,32 @@ def refuse_encoded(headers: Mapping[str, Any]) -> None:
         raise UnsupportedContent(
             f"Content-Encoding {encoding[:50]!r} is not read here; send the body plain."
         )
+
+
+def read_query(request: HttpRequest) -> QueryDict:
+    """Raises InvalidInput for a query string that holds NUL or is not UTF-8.
+
+    Django itself would put U+FFFD for bytes that are no text, and find what is there.
+    """
+    raw = request.META.get("QUERY_STRING", "")
+    if "%" in raw or not raw.isascii():
+        try:
+            text = unquote_to_bytes(raw.encode("latin-1")).decode()
+        except UnicodeError:
+            raise InvalidInput("The query string is not UTF-8.") from None
+        if NUL in text:
+            raise InvalidInput(f"{_holder_of_nul(text)}: {HOLDS_NUL}")
+    try:
+        return request.GET
+    except TooManyFieldsSent:
+        most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+        raise InvalidInput(f"Send at most {most} parameters in a query.") from None
+
+
+def _holder_of_nul(query: str) -> str:
+    """Name the parameter, as far as it can be told once all is decoded."""
+    name = query.partition(NUL)[0].rpartition("&")[2].partition("=")[0]
+    return name[:100] or "query"
 
 
 class StrictJSONParser(BaseParser):
@@ -179,7 +222,8 @@ class StrictJSONParser(BaseParser):
         context = parser_context or {}
         limit = getattr(context.get("view"), "max_body_bytes", MAX_BODY_BYTES)
         if (request := context.get("request")) is not None:
-            refuse_encoded(request.META)
+            # Django keeps it, for a transaction that is tried again.
+            return parse_json(read_body(request._request, limit))
         body = stream.read(limit + 1)
         if len(body) > limit:
             raise TooLarge(f"The request body is larger than {limit} bytes.")

@@ -15,15 +15,12 @@ from typing import Any
 from weakref import WeakSet
 
 import psycopg
-from django.db import OperationalError, connection
+from django.db import connection
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from mlops.db.retries import retrying
 from mlops.telemetry import timed
-
-# A statement that lost against another is worth a second try; it left nothing behind.
-LOST = frozenset({"40001", "40P01"})
-TRIES = 3
 
 
 def fetch(statement: str, parameters: Mapping[str, Any]) -> bytes:
@@ -33,23 +30,12 @@ def fetch(statement: str, parameters: Mapping[str, Any]) -> bytes:
     this statement only; outside, a deadlock is tried again.
     """
     connection.ensure_connection()
-    if connection.in_atomic_block:
+
+    def once() -> bytes:
         with connection.wrap_database_errors:
             return _fetch(statement, parameters)
-    for _attempt in range(1, TRIES):
-        try:
-            with connection.wrap_database_errors:
-                return _fetch(statement, parameters)
-        except OperationalError as error:
-            if sqlstate_of(error) not in LOST:
-                raise
-    with connection.wrap_database_errors:
-        return _fetch(statement, parameters)
 
-
-def sqlstate_of(error: Exception) -> str:
-    """Return PostgreSQL's code for what went wrong, or nothing."""
-    return getattr(error.__cause__, "sqlstate", None) or ""
+    return retrying(once)
 
 
 def _fetch(statement: str, parameters: Mapping[str, Any]) -> bytes:

@@ -8,16 +8,13 @@ from django.db import connection
 
 READY = """
 SELECT current_user::text,
-       rolsuper OR rolbypassrls,
        to_regclass('public.django_migrations') IS NOT NULL
-FROM pg_roles WHERE rolname = current_user
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
     role: str
-    is_privileged: bool
     is_migrated: bool
 
 

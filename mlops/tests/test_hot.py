@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops.db import hot
+from mlops.db.retries import sqlstate_of
 
 
 def test_a_statement_answers_with_bytes_as_they_stand(db):
@@ -59,7 +60,7 @@ def test_a_statement_that_always_loses_is_given_up(transactional_db):
     try:
         with pytest.raises(OperationalError) as failure:
             hot.fetch("SELECT never()", {})
-        assert hot.sqlstate_of(failure.value) == "40001"
+        assert sqlstate_of(failure.value) == "40001"
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION never()")

@@ -9,14 +9,17 @@ import pytest
 from django.test import RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
+from rest_framework.request import Request
 
 from mlops.api.parsing import (
     MAX_BODY_BYTES,
     MAX_DEPTH,
+    LengthRequired,
     StrictJSONParser,
     UnsupportedContent,
     parse_json,
     read_body,
+    read_query,
     refuse_nul_in,
 )
 from mlops.errors import InvalidInput, TooLarge
@@ -195,4 +198,68 @@ def test_a_view_may_allow_a_larger_body():
 def test_the_parser_of_rest_refuses_a_packed_body():
     request = request_with(b"{}", HTTP_CONTENT_ENCODING="gzip")
     with pytest.raises(UnsupportedContent):
-        StrictJSONParser().parse(io.BytesIO(b"{}"), None, {"request": request})
+        StrictJSONParser().parse(request, None, {"request": Request(request)})
+
+
+def test_the_parser_of_rest_finds_the_body_again():
+    """A transaction that lost against another one runs again, its reading included."""
+    request = request_with(b'{"a": 1}')
+    for _try in range(2):
+        context = {"request": Request(request)}
+        assert StrictJSONParser().parse(request, None, context) == {"a": 1}
+
+
+@pytest.mark.parametrize("length", ["many", "-1", "1_0", "１", "1" * 19, "0x1", "1.0"])
+def test_a_length_that_is_no_number_is_refused_whoever_asks(length):
+    request = request_with(b"{}")
+    request.META["CONTENT_LENGTH"] = length
+    with pytest.raises(InvalidInput, match="Content-Length"):
+        read_body(request, 10)
+
+
+def test_a_body_in_pieces_is_refused_as_it_would_be_read_as_none():
+    request = request_with(b"{}", HTTP_TRANSFER_ENCODING="chunked")
+    with pytest.raises(LengthRequired) as refusal:
+        read_body(request, 10)
+    assert refusal.value.status == 411
+
+
+# The query
+
+
+def query_of(query: str):
+    return RequestFactory().get("/", QUERY_STRING=query)
+
+
+@pytest.mark.parametrize(
+    "query,expected",
+    [
+        ("", {}),
+        ("a=1&a=2", {"a": ["1", "2"]}),
+        ("a=%C3%A9+b", {"a": ["é b"]}),
+        ("a=%zz&b=%", {"a": ["%zz"], "b": ["%"]}),
+        ("é=ü".encode().decode("latin-1"), {"é": ["ü"]}),
+        ("a=%EF%BF%BD", {"a": ["\ufffd"]}),
+    ],
+)
+def test_a_query_is_read_as_django_reads_it(query, expected):
+    assert dict(read_query(query_of(query)).lists()) == expected
+
+
+@pytest.mark.parametrize(
+    "query,message",
+    [
+        ("a=%00", "NUL"),
+        ("%00=a", "NUL"),
+        ("a=%ff", "UTF-8"),
+        ("a=\xff", "UTF-8"),
+        ("a=%c0%ae", "UTF-8"),
+        ("a=%ed%a0%80", "UTF-8"),
+        ("a=%C3", "UTF-8"),
+        ("&".join(f"a{n}=1" for n in range(1001)), "at most 1000 parameters"),
+        ("&".join("a=1" for n in range(100_000)), "at most 1000 parameters"),
+    ],
+)
+def test_a_hostile_query_is_refused(query, message):
+    with pytest.raises(InvalidInput, match=message):
+        read_query(query_of(query))

@@ -31,6 +31,7 @@ def test_every_job_by_the_clock_takes_a_timestamp():
     ]
     assert {task.name for task in declared} == {
         "mlops.upkeep.forget_ended_sessions",
+        "mlops.upkeep.forget_full_throttles",
         "mlops.upkeep.keep_partitions_ahead",
     }
     for task in declared:

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.conf import settings
 
-from mlops.cli import MaintenanceCommand, Report
+from mlops.cli import MaintenanceCommand, Report, Unsafe
+from mlops.errors import InvalidInput
 from tenants.context import Actor
 from tenants.services import setup
 from tenants.unscoped import every_organization
@@ -20,8 +21,11 @@ class Command(MaintenanceCommand):
             return Report(lines=["Would make the first admin, if there is none."])
         self.refuse_hidden_secrets()
         actor = Actor(kind="command", label="first_run")
-        with every_organization(actor, reason="first run"):
-            made = setup.first_run()
+        try:
+            with every_organization(actor, reason="first run"):
+                made = setup.first_run(settings.ADMIN_PASSWORD)
+        except InvalidInput as error:
+            raise Unsafe(str(error)) from None
         own = {
             "admin_username": setup.ADMIN if made.created else None,
             "admin_password": made.password,
