@@ -1,8 +1,8 @@
 """The site of the browser admin: the one place where its pages get their reach.
 
 A superuser works across organizations: each page runs, and renders, in one transaction
-of the role that row-level security does not bind. Other staff enter only by a support
-grant, which does not exist yet, so they are refused.
+of the role that row-level security does not bind. Other staff enters one organization
+at a time, by a support grant, on the ordinary connection (tenants/admin_support.py).
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.module_loading import import_string
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
@@ -26,26 +29,25 @@ from unfold.sites import UnfoldAdminSite
 from mlops.api.exceptions import domain_error
 from mlops.errors import DomainError, Forbidden
 from tenants import sql
+from tenants.accounts.second_factor import set_up_first
 from tenants.admin_panels import Overview, change_url, owner_of
-from tenants.context import Actor, TenantContextMissing, binding, record
+from tenants.admin_support import (
+    ONLY_READING,
+    SAFE,
+    Question,
+    answer,
+    entered,
+    entries_of,
+    entry_of,
+    id_of,
+    record_denial,
+    staff_of,
+)
+from tenants.context import Actor, TenantContextMissing, record, tenant_transaction
 from tenants.unscoped import every_organization
 
 AdminView = Callable[..., HttpResponseBase]
 REASON = "admin"
-
-
-# The least that unfold works with: Alpine compiles the expressions in its attributes,
-# and sizes and colours stand in style attributes. Nothing comes from elsewhere.
-POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-eval';"
-    " style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self';"
-    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-
-
-def confined(response: HttpResponseBase) -> HttpResponseBase:
-    response.headers.setdefault("Content-Security-Policy", POLICY)
-    return response
 
 
 class LabelledChoices(AutocompleteJsonView):
@@ -65,12 +67,17 @@ class LabelledChoices(AutocompleteJsonView):
 class PlatformAdminSite(UnfoldAdminSite):
     index_title = "Overview"
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Leave out unfold's inline style: its colours stand in colors.css."""
+        return {**super().each_context(request), "colors": {}}
+
     def admin_view(self, view: AdminView, cacheable: bool = False) -> AdminView:
         own = (
             self.logout,
             self.password_change,
             self.password_change_done,
             self.i18n_javascript,
+            self.support,
         )
         gate = super().admin_view(
             view if view in own else self._across_organizations(view), cacheable
@@ -78,7 +85,8 @@ class PlatformAdminSite(UnfoldAdminSite):
 
         @wraps(gate)
         def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            return confined(gate(request, *args, **kwargs))
+            must = None if view in own else set_up_first(request)
+            return must or gate(request, *args, **kwargs)
 
         # The mark by which TenantMiddleware knows that this gate stands before a view.
         page.admin_site = self  # type: ignore[attr-defined]
@@ -87,10 +95,19 @@ class PlatformAdminSite(UnfoldAdminSite):
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponseBase:
-        return confined(super().login(request, extra_context))
+        """Lead to the one page where people sign in."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            return self._refuse(request, Forbidden(ONLY_STAFF))
+        wanted = {REDIRECT_FIELD_NAME: next_page(request)}
+        return HttpResponseRedirect(f"{reverse('account_login')}?{urlencode(wanted)}")
 
-    # Marked like the pages: it is the gate.
+    # Marked like the pages: it leads to the gate.
     login.admin_site = True  # type: ignore[attr-defined]
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        return HttpResponseRedirect(reverse("account_change_password"))
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -106,18 +123,52 @@ class PlatformAdminSite(UnfoldAdminSite):
         }
         return super().index(request, {**overview, **(extra_context or {})})
 
+    def get_urls(self) -> list[Any]:
+        own = path("support/", self.admin_view(self.support), name="support")
+        return [own, *super().get_urls()]
+
+    def support(self, request: HttpRequest) -> HttpResponseBase:
+        """Where staff chooses an organization by a grant, and asks for one."""
+        if request.user.is_superuser:
+            return HttpResponseRedirect(reverse("admin:index"))
+        asked = request.method == "POST" and request.POST.get("do") == "ask"
+        question = Question(request.POST if asked else None)
+        if request.method == "POST":
+            try:
+                answer(request, question)
+            except DomainError as error:
+                if error.status == FORBIDDEN:
+                    record_denial(request, None)
+                messages.error(request, error.message)
+                return HttpResponseRedirect(request.path)
+            if question.is_valid() or not asked:
+                is_in = entered(request) is not None and not asked
+                return HttpResponseRedirect(
+                    reverse("admin:index") if is_in else request.path
+                )
+        context = {
+            **self.each_context(request),
+            "title": "Support",
+            "entries": entries_of(request.user),
+            "entered": entered(request),
+            "question": question,
+        }
+        return TemplateResponse(request, "admin/support.html", context)
+
     def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:
         return LabelledChoices.as_view(admin_site=self)(request)
 
     def _across_organizations(self, view: AdminView) -> AdminView:
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if not request.user.is_superuser:
-                record_refusal(request)
-                return self._refuse(request, Forbidden(ONLY_SUPERUSERS))
             try:
-                return run_unscoped(view, request, *args, **kwargs)
+                if request.user.is_superuser:
+                    return run_unscoped(view, request, *args, **kwargs)
+                return run_by_grant(view, request, *args, **kwargs)
             except Exception as error:
+                if isinstance(error, PermissionDenied) and entry_of(request):
+                    record_denial(request, entry_of(request))
+                    error = Forbidden(NOT_BY_A_GRANT)
                 # Without a translation it is a bug, for Django to report.
                 known = domain_error(error)
                 if known is None or isinstance(known, TenantContextMissing):
@@ -140,11 +191,23 @@ class PlatformAdminSite(UnfoldAdminSite):
         )
 
 
+def next_page(request: HttpRequest) -> str:
+    """Return the page that was asked for, if it is on this very host."""
+    wanted = request.GET.get(REDIRECT_FIELD_NAME, "")
+    hosts = {request.get_host()}
+    if wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, hosts):
+        return wanted
+    return reverse("admin:index")
+
+
 NO_WAY_BACK = {403, 404}
-ONLY_SUPERUSERS = (
-    "The admin is open to superusers. Other staff will enter an organization by a"
-    " support grant of its owner; ask a superuser meanwhile."
+ONLY_STAFF = "The administration is for staff, and you are signed in as none."
+FORBIDDEN = 403
+ONLY_BY_GRANT = (
+    "Staff enters an organization by a live support grant of its owners. Choose one, or"
+    " ask for it, on the page for support."
 )
+NOT_BY_A_GRANT = "This page is not open to staff by a support grant."
 
 
 def run_unscoped(
@@ -160,12 +223,26 @@ def run_unscoped(
     return response
 
 
-def staff_of(request: HttpRequest) -> Actor:
-    return Actor(kind="staff", id=request.user.pk, label=request.user.get_username())
-
-
-def id_of(request: HttpRequest) -> str:
-    return request.request_id  # type: ignore[attr-defined]
+def run_by_grant(
+    view: AdminView, request: HttpRequest, *args: Any, **kwargs: Any
+) -> HttpResponseBase:
+    """Run the page on the ordinary connection, bound to the one organization."""
+    entry = entered(request)
+    if entry is None:
+        record_denial(request, None)
+        raise Forbidden(ONLY_BY_GRANT)
+    request.support_entry = entry  # type: ignore[attr-defined]
+    if request.method not in SAFE and not entry.may_write:
+        record_denial(request, entry)
+        raise Forbidden(ONLY_READING)
+    staff, reason = staff_of(request, entry), f"support grant {entry.id}"
+    with tenant_transaction(staff, request_id=id_of(request), reason=reason):
+        response = view(request, *args, **kwargs)
+        if isinstance(response, TemplateResponse):
+            response = response if response.is_rendered else response.render()
+        row = getattr(request, "viewed_row", None)
+        record("admin.viewed", target=row, path=request.path[:500])
+    return response
 
 
 def record_look(request: HttpRequest, staff: Actor) -> None:
@@ -179,13 +256,6 @@ def record_look(request: HttpRequest, staff: Actor) -> None:
     record("admin.viewed", target=row, path=request.path[:500])
 
 
-def record_refusal(request: HttpRequest) -> None:
-    staff = staff_of(request)
-    with transaction.atomic(), binding(None, staff):
-        sql.bind(DEFAULT_DB_ALIAS, "", str(staff), id_of(request), REASON)
-        record("admin.entered", outcome="denied", path=request.path[:500])
-
-
 PER_MODEL = 5
 
 
@@ -193,7 +263,8 @@ def search_rows(request: HttpRequest, words: str) -> list[SearchResult]:
     """Find rows for the command palette, a few of each model that offers itself."""
     found = []
     for model, model_admin in admin.site._registry.items():
-        if getattr(model_admin, "in_palette", False):
+        seen = model_admin.has_view_permission(request)
+        if seen and getattr(model_admin, "in_palette", False):
             rows = model_admin.get_queryset(request)
             rows, _ = model_admin.get_search_results(request, rows, words)
             kind = str(model._meta.verbose_name).capitalize()

@@ -8,10 +8,12 @@ import hashlib
 import secrets
 import string
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 
@@ -24,7 +26,7 @@ from mlops.errors import (
 )
 from tenants import sql
 from tenants.context import Actor
-from tenants.permissions import OF_ORGANIZATION, ROLES
+from tenants.permissions import OF_ORGANIZATION, OPT_IN, ROLES, Permission
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 PREFIX = "mlp_"
@@ -121,7 +123,19 @@ def _read_basic(value: str) -> Credential:
 
 
 def credential_of(request: HttpRequest) -> Credential:
-    """Read the header, else the session; raises Unauthenticated without either."""
+    """Read the header, else the session; raises Unauthenticated without either.
+
+    Once per request: throttles, view and trail all ask, and DRF has put the actor in
+    the place of the user by the time the last of them does.
+    """
+    known: Credential | None = getattr(request, "credential", None)
+    if known is None:
+        known = _read_credential(request)
+        request.credential = known  # type: ignore[attr-defined]
+    return known
+
+
+def _read_credential(request: HttpRequest) -> Credential:
     header = request.META.get("HTTP_AUTHORIZATION", "")
     if header:
         return read_header(header)
@@ -129,14 +143,6 @@ def credential_of(request: HttpRequest) -> Credential:
     if user is not None and user.is_authenticated:
         return Credential(user_id=user.pk)
     raise Unauthenticated
-
-
-class Refused(Forbidden):
-    """You may not do this."""
-
-    def __init__(self, message: str, actor: Actor) -> None:
-        super().__init__(message)
-        self.actor = actor
 
 
 def admit(
@@ -154,7 +160,33 @@ def admit(
     and project, weighs the permission and binds. Raises Unauthenticated, NotFound,
     Forbidden or InvalidInput.
     """
-    row = sql.admit(
+    row = _ask(credential, permission, organization, project, workspace, request_id)
+    if row[0] != "ok":
+        raise refusal(row[0], permission)
+    return _actor(row, credential)
+
+
+def identify(credential: Credential, names: Mapping[str, Any]) -> Actor | None:
+    """Say whose credential it is, be it refused or not; None: nobody's.
+
+    A token belongs to one organization; a person, to the one that the address names,
+    or to none that counts here.
+    """
+    organization = names.get("organization") if credential.user_id else None
+    with transaction.atomic():
+        row = _ask(credential, Permission.ORGANIZATION_READ, organization)
+    return None if row[0] == "unauthenticated" else _actor(row, credential)
+
+
+def _ask(
+    credential: Credential,
+    permission: str,
+    organization: str | None,
+    project: str | None = None,
+    workspace: str | None = None,
+    request_id: str = "",
+) -> tuple[Any, ...]:
+    return sql.admit(
         credential.public_id,
         credential.digest,
         credential.user_id,
@@ -165,13 +197,9 @@ def admit(
         permission,
         sorted(ROLES[permission]),
         permission not in OF_ORGANIZATION,
+        permission in OPT_IN,
         request_id,
     )
-    if row[0] in LACKING:
-        raise Refused(refusal(row[0], permission).message, _actor(row, credential))
-    if row[0] != "ok":
-        raise refusal(row[0], permission)
-    return _actor(row, credential)
 
 
 def _actor(row: tuple[Any, ...], credential: Credential) -> Actor:
@@ -181,17 +209,15 @@ def _actor(row: tuple[Any, ...], credential: Credential) -> Actor:
         label=row[8],
         token=credential.public_id or "",
         organization_id=row[1],
-        organization=row[2],
+        organization=row[2] or "",
         project_id=row[3],
         project=row[4] or "",
         project_ids=tuple(row[5] or ()),
-        roles=frozenset(row[9]),
-        permissions=frozenset(row[10]),
+        roles=frozenset(row[9] or ()),
+        permissions=frozenset(row[10] or ()),
     )
 
 
-# Verdicts about a caller who is known and has found what it asked for.
-LACKING = frozenset({"role_lacks", "token_lacks"})
 REFUSALS: dict[str, DomainError] = {
     "unauthenticated": Unauthenticated(),
     "not_found": NotFound("No such organization or project."),

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from tenants import authentication
 from tenants.authentication import Credential, credential_of
 from tenants.middleware import UNSAFE, WORKSPACE_HEADER, refuse_cross_site
-from tenants.permissions import OF_ORGANIZATION, ROLES
+from tenants.permissions import OF_ORGANIZATION, OPT_IN, ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Caller:
             "permission": self.permission,
             "roles": roles_for(self.permission),
             "needs_project": self.permission not in OF_ORGANIZATION,
+            "opt_in": self.permission in OPT_IN,
             "request_id": self.request_id,
         }
 

@@ -3,6 +3,8 @@
 A view says what it needs by attributes:
   needs        a permission or SIGNED_IN, or {method or DRF action: permission}
   public       nobody signs in (health, static files, schema)
+  otherwise    what a method needs that `needs` does not name, before the view refuses
+  throttle     "organization": not held to the rate of one token (tenants.throttles)
   transaction  "manual": the view opens short transactions itself (streams, hot paths)
 A route that says nothing answers 403. Django's admin has its own gate and is entered
 by `admin_view`s, which tenants.admin binds.
@@ -10,22 +12,30 @@ by `admin_view`s, which tenants.admin binds.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponseBase
 
 from mlops.api.exceptions import domain_error, response_of
-from mlops.errors import DomainError, Forbidden
+from mlops.db.retries import retrying
+from mlops.errors import DomainError, Forbidden, TooManyRequests, Unauthenticated
+from tenants import throttles, usage
 from tenants.authentication import Credential, admit, credential_of
 from tenants.context import Actor, binding
+from tenants.failures import count_failure
 from tenants.permissions import SIGNED_IN, Permission
-from tenants.refusals import record_refusal
+from tenants.refusals import REFUSED, record_refusal
 
 WORKSPACE_HEADER = "HTTP_X_MLFLOW_WORKSPACE"
-FORBIDDEN = 403
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+# What a view may answer before it has looked at the token.
+UNPROVEN = frozenset({302, 408, 413, 415, 429})
+
+logger = logging.getLogger(__name__)
 
 
 class TenantMiddleware:
@@ -35,38 +45,110 @@ class TenantMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if response.status_code in REFUSED:
+            leave_word(request)
+        return settled(request, response)
 
     def process_view(
         self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
-        if is_open(view) or getattr(view, "transaction", "") == "manual":
+        if is_open(view):
             return None
-        refused = None
         try:
-            response = serve(request, view, args, kwargs)
+            throttle(request, view)
+            if is_manual(view):
+                return None
+            return retrying(partial(serve, request, view, args, kwargs))
         except Exception as error:
             # Without a translation it is a bug, for Django to report.
             known = domain_error(error)
             if known is None:
                 raise
-            response = refusal_of(view)(request, known)
-            refused = getattr(error, "actor", None)
-        actor = refused or getattr(request, "actor", None)
-        if response.status_code == FORBIDDEN and actor is not None:
-            record_refusal(request, actor)
+            return refusal_of(view)(request, known)
+
+
+def is_manual(view: Any) -> bool:
+    return getattr(view, "transaction", "") == "manual"
+
+
+def throttle(request: HttpRequest, view: Any) -> None:
+    """Raise TooManyRequests before any work; who shows nothing is told so later."""
+    try:
+        credential = credential_of(request)
+    except Unauthenticated:
+        return
+    throttles.spend(credential, only_organization=is_exempt(view))
+
+
+def is_exempt(view: Any) -> bool:
+    declaring = (view, getattr(view, "cls", None))
+    kinds = {getattr(each, "throttle", "") for each in declaring}
+    return throttles.ORGANIZATION in kinds
+
+
+def settled(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Count a failed authentication; of one that was none, note that it was used.
+
+    Where no actor was set, the status says whether the credential was good.
+    """
+    match = request.resolver_match
+    if match is None or is_open(match.func):
         return response
+    if response.status_code == Unauthenticated.status:
+        return counted(request, match.func, response)
+    actor = getattr(request, "actor", None)
+    is_proven = response.status_code < 500 and response.status_code not in UNPROVEN
+    if actor is not None or is_proven:
+        note_use(request, match.func, actor)
+    return response
+
+
+def counted(
+    request: HttpRequest, view: Any, response: HttpResponseBase
+) -> HttpResponseBase:
+    """Answer 429 in the place of a 401 too many; without a database, the 401."""
+    try:
+        count_failure(request)
+    except TooManyRequests as error:
+        return refusal_of(view)(request, error)
+    except DatabaseError:
+        logger.warning("A failed authentication could not be counted.", exc_info=True)
+    return response
+
+
+def note_use(request: HttpRequest, view: Any, actor: Actor | None) -> None:
+    try:
+        credential = credential_of(request)
+    except Unauthenticated:
+        return
+    organization = actor.organization_id if actor else None
+    throttles.admitted(credential, organization, only_organization=is_exempt(view))
+    usage.note(request, credential)
+
+
+def leave_word(request: HttpRequest) -> None:
+    """Record who was refused, whichever way the view lets its callers in."""
+    match = request.resolver_match
+    if match is None or is_open(match.func):
+        return
+    try:
+        credential = credential_of(request)
+    except Unauthenticated:
+        return
+    record_refusal(request, credential, match.kwargs)
 
 
 def is_open(view: Any) -> bool:
-    """Public views, and pages of the admin, whose own gate stands before each.
+    """Public views, and pages of the admin and of accounts, which have their own gates.
 
     Django marks a page by its site or by the admin of its model, and the site's own
     `admin_view` marks the rest (tenants/admin_site.py).
     """
     if getattr(view, "public", False):
         return True
-    marks = (getattr(view, name, None) for name in ("admin_site", "model_admin"))
+    gates = ("admin_site", "model_admin", "account_page")
+    marks = (getattr(view, name, None) for name in gates)
     return any(mark is not None for mark in marks)
 
 
@@ -123,6 +205,8 @@ def permission_of(view: Any, request: HttpRequest) -> str:
     for word in words_for(view, request):
         if word in needs:
             return needs[word]
+    if otherwise := getattr(view, "otherwise", ""):
+        return str(otherwise)
     raise Forbidden("This route does not declare a permission.")
 
 

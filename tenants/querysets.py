@@ -139,8 +139,15 @@ class TokenQuerySet(TenantQuerySet):
         return self.filter(revoked_at__isnull=True)
 
 
+class InvitationQuerySet(MemberQuerySet):
+    def pending(self) -> Self:
+        """Neither accepted nor revoked; it may have expired."""
+        return self.filter(accepted_at__isnull=True, revoked_at__isnull=True)
+
+
 RowManager = TenantManager.from_queryset(TenantQuerySet)
 OrganizationRowManager = OrganizationManager.from_queryset(OrganizationQuerySet)
 ProjectManager = TenantManager.from_queryset(ProjectQuerySet)
 MemberManager = TenantManager.from_queryset(MemberQuerySet)
 TokenManager = TenantManager.from_queryset(TokenQuerySet)
+InvitationManager = TenantManager.from_queryset(InvitationQuerySet)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tenants.admin import members, organizations, tokens, users
+from tenants.admin import (
+    invitations,
+    members,
+    organizations,
+    single_sign_on,
+    support,
+    tokens,
+    users,
+)
 from tenants.admin.base import Dated, Restorable, TenantAdmin
 from tenants.admin.overview import overview, tile
 
@@ -10,9 +18,12 @@ __all__ = [
     "Dated",
     "Restorable",
     "TenantAdmin",
+    "invitations",
     "members",
     "organizations",
     "overview",
+    "single_sign_on",
+    "support",
     "tile",
     "tokens",
     "users",

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import flatten_fieldsets
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
@@ -23,7 +22,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from mlops.api.exceptions import domain_error
-from tenants import sql
+from tenants import admin_json, sql
 from tenants.admin_lists import (
     SEARCHED,
     BoundedPaginator,
@@ -40,7 +39,10 @@ from tenants.admin_panels import (
     stack,
     when,
 )
-from tenants.context import acting
+from tenants.admin_support import may_change, may_see
+from tenants.context import acting, bound_alias, bound_organization, is_unscoped
+
+admin_json.replace_unfolds()
 
 
 class TenantAdmin(ModelAdmin):
@@ -63,6 +65,7 @@ class TenantAdmin(ModelAdmin):
     # Fields that may be changed, by change_row(); and the form of create_row().
     editable: Sequence[str] = ()
     add_form: type[ModelForm] | None = None
+    change_form: type[ModelForm] | None = None
     # Texts are searched for among this many of the newest rows; None: all of them.
     searched: int | None = SEARCHED
     # Offered by the command palette.
@@ -85,13 +88,24 @@ class TenantAdmin(ModelAdmin):
         elif form.changed_data:
             self.change_row(obj, **{name: values[name] for name in form.changed_data})
 
+    # Superusers see and change what the page offers; other staff, what their support
+    # grant opens (tenants/admin_support.py).
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return may_see(request, self.model)
+
+    def has_view_permission(
+        self, request: HttpRequest, obj: models.Model | None = None
+    ) -> bool:
+        return may_see(request, self.model)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.add_form is not None
+        return self.add_form is not None and may_change(request, self.model)
 
     def has_change_permission(
         self, request: HttpRequest, obj: models.Model | None = None
     ) -> bool:
-        return bool(self.editable)
+        return bool(self.editable) and may_change(request, self.model)
 
     def has_delete_permission(
         self, request: HttpRequest, obj: models.Model | None = None
@@ -105,6 +119,9 @@ class TenantAdmin(ModelAdmin):
             return []
         shown = flatten_fieldsets(self.get_fieldsets(request, obj))
         return [name for name in shown if name not in self.editable]
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        return super().get_actions(request) if may_change(request, self.model) else {}
 
     # Lists
 
@@ -174,6 +191,8 @@ class TenantAdmin(ModelAdmin):
     ) -> type[ModelForm]:
         if obj is None and self.add_form is not None:
             kwargs["form"] = self.add_form
+        elif obj is not None and self.change_form is not None:
+            kwargs["form"] = self.change_form
         form = super().get_form(request, obj, change=change, **kwargs)
         refusal = getattr(request, "refusal", "")
         return refused(form, refusal) if refusal else form
@@ -239,8 +258,10 @@ def counted(rows: Sequence[Any], opts: Any) -> str:
 def note_reason(request: HttpRequest) -> None:
     """Let the entries of this page carry the reason that was typed."""
     if reason := request.POST.get("reason", "").strip()[:500]:
+        bound = "" if is_unscoped() else str(bound_organization())
+        using = bound_alias() or DEFAULT_DB_ALIAS
         request_id = request.request_id  # type: ignore[attr-defined]
-        sql.bind(settings.ADMIN_ALIAS, "", str(acting()), request_id, reason)
+        sql.bind(using, bound, str(acting()), request_id, reason)
 
 
 def audit_of(row: models.Model) -> str:

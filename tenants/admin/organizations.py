@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db import models
 from django.db.models import Count, OuterRef, QuerySet, Subquery
@@ -12,6 +13,7 @@ from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
 )
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from tenants.admin.base import Dated, Restorable, TenantAdmin
 from tenants.admin.forms import OrganizationField, person_field
@@ -28,6 +30,7 @@ from tenants.admin_panels import (
     when,
 )
 from tenants.models import (
+    Feature,
     Membership,
     Organization,
     Project,
@@ -155,6 +158,15 @@ class NewProject(ModelForm):
     in_organization = OrganizationField()
 
 
+class SwitchedProject(ModelForm):
+    switched_off = forms.MultipleChoiceField(
+        choices=Feature.choices,
+        required=False,
+        widget=UnfoldAdminSelect2MultipleWidget,
+        help_text="Features whose every address answers 404, whoever asks.",
+    )
+
+
 @admin.register(Project)
 class ProjectAdmin(Restorable, Dated, TenantAdmin):
     list_display = (
@@ -176,7 +188,16 @@ class ProjectAdmin(Restorable, Dated, TenantAdmin):
     search_help_text = "Id, or start of the slug or name"
     searched = None
     in_palette = True
-    editable = ("name", "description", "default_role", "metadata")
+    editable = (
+        "name",
+        "description",
+        "default_role",
+        "switched_off",
+        "protected_aliases",
+        "viewers_download",
+        "metadata",
+    )
+    change_form = SwitchedProject
     add_form = NewProject
     add_fieldsets = (
         (
@@ -198,6 +219,8 @@ class ProjectAdmin(Restorable, Dated, TenantAdmin):
                 "fields": (
                     ("name", "slug"),
                     ("of_organization", "default_role"),
+                    ("switched_off", "viewers_download"),
+                    "protected_aliases",
                     "description",
                     ("state", "created", "updated"),
                     "key",

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -17,9 +22,13 @@ from tenants.admin.members import role_badge
 from tenants.admin.tokens import tokens_panel
 from tenants.admin_panels import Panel, badge, code, link, link_to, list_url, when
 from tenants.models import ApiToken, Membership, User
+from tenants.services import sessions
 
 # Roles stand in memberships; Django's groups and permissions decide nothing here.
-admin.site.unregister(Group)
+# Addresses, second factors and sessions are shown on the page of whose they are;
+# allauth's own pages would let one edit the secrets.
+for model in (Group, EmailAddress, Authenticator, UserSession):
+    admin.site.unregister(model)
 
 
 @admin.register(User)
@@ -41,6 +50,7 @@ class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[misc]
     searched = None
     in_palette = True
     ordering = ("-id",)
+    actions = ("end_sessions", "reset_second_factor", "unlock_sign_in")
     filter_horizontal = ()
     editable = (
         "username",
@@ -122,4 +132,95 @@ class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[misc]
         return [
             Panel("Organizations", ("Organization", "Role", "Since"), lines),
             tokens_panel(ApiToken.objects.filter(user_id=row.pk)),
+            *sign_in_panels(row),
         ]
+
+    @display(description="End all sessions of selected")
+    def end_sessions(self, request: HttpRequest, queryset: QuerySet) -> Any:
+        return self._ask_and_do(
+            request,
+            queryset,
+            sessions.end_sessions,
+            "End all sessions of",
+            "signed out everywhere",
+            "They must sign in again. Their API tokens go on working.",
+        )
+
+    @display(description="Reset second factor of selected")
+    def reset_second_factor(self, request: HttpRequest, queryset: QuerySet) -> Any:
+        return self._ask_and_do(
+            request,
+            queryset,
+            sessions.reset_second_factor,
+            "Reset the second factor of",
+            "without a second factor",
+            "Their apps, keys and recovery codes are forgotten and their sessions end;"
+            " a password alone lets them in until they set up another.",
+        )
+
+    @display(description="Unlock sign-in of selected")
+    def unlock_sign_in(self, request: HttpRequest, queryset: QuerySet) -> Any:
+        return self._ask_and_do(
+            request,
+            queryset,
+            sessions.unlock_sign_in,
+            "Unlock",
+            "unlocked",
+            "Bad passwords and codes that were tried for them are forgotten.",
+        )
+
+    def _ask_and_do(
+        self,
+        request: HttpRequest,
+        rows: QuerySet,
+        service: Callable[[User], object],
+        doing: str,
+        done: str,
+        consequence: str,
+    ) -> TemplateResponse | None:
+        return self.act(
+            request, rows, service, doing=doing, done=done, consequence=consequence
+        )
+
+
+def sign_in_panels(person: User) -> list[Panel]:
+    """How a person signs in and where they are; never a secret."""
+    factors = Authenticator.objects.filter(user_id=person.pk).order_by("pk")
+    addresses = EmailAddress.objects.filter(user_id=person.pk).order_by("pk")
+    places = UserSession.objects.filter(user_id=person.pk).order_by("-last_seen_at")
+    return [
+        Panel(
+            "Second factors",
+            ("Kind", "Since", "Last used"),
+            [
+                [
+                    each.get_type_display(),
+                    when(each.created_at),
+                    when(each.last_used_at),
+                ]
+                for each in factors.defer("data")
+            ],
+        ),
+        Panel(
+            "E-mail addresses",
+            ("Address", "State", ""),
+            [
+                [
+                    each.email,
+                    badge("confirmed", "success")
+                    if each.verified
+                    else badge("not confirmed", "warning"),
+                    "primary" if each.primary else "",
+                ]
+                for each in addresses
+            ],
+        ),
+        Panel(
+            "Sessions",
+            ("Address", "Browser", "Began", "Last seen"),
+            [
+                [s.ip, s.user_agent[:60], when(s.created_at), when(s.last_seen_at)]
+                for s in places[:20]
+            ],
+        ),
+    ]

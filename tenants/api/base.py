@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
+from mlops.api.parsing import content_length, read_query
 from mlops.errors import InvalidInput
 from tenants.context import Actor
 from tenants.models import Organization, Project
@@ -80,6 +81,8 @@ class TenantViewSet(GenericViewSet):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        content_length(request.META)
+        read_query(request._request)
         self._refuse_unknown_parameters(request)
 
     def _refuse_unknown_parameters(self, request: Request) -> None:

@@ -9,7 +9,14 @@ from django import forms
 from django.db.models import QuerySet
 from django_filters.rest_framework import FilterSet
 
-from tenants.models import ApiToken, Membership, Project, ProjectMember, ServiceAccount
+from tenants.models import (
+    ApiToken,
+    Membership,
+    Project,
+    ProjectMember,
+    ServiceAccount,
+    SupportGrant,
+)
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 LARGEST = 2**63 - 1
@@ -77,6 +84,15 @@ class ServiceAccountFilterSet(LiveFilterSet):
     class Meta:
         model = ServiceAccount
         fields = ["name"]
+
+
+class SupportGrantFilterSet(FilterSet):
+    staff = django_filters.CharFilter(field_name="staff__username")
+    revoked = FlagFilter(field_name="revoked_at", lookup_expr="isnull", exclude=True)
+
+    class Meta:
+        model = SupportGrant
+        fields = ["break_glass"]
 
 
 class TokenFilterSet(FilterSet):

@@ -33,10 +33,38 @@ class TokenScheme(OpenApiAuthenticationExtension):
         ]
 
 
+# What mlops.api.exceptions answers, whatever went wrong.
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "additionalProperties": False,
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message"],
+            "additionalProperties": False,
+            "properties": {
+                "code": {"type": "string", "description": "A word for programs."},
+                "message": {"type": "string", "description": "A text for people."},
+                "fields": {"description": "Of a body: what is wrong, by its fields."},
+            },
+        }
+    },
+}
+REFUSED = {
+    "description": "Refused, or failed.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}
+
+
 @cache
 def description() -> dict[str, Any]:
     """Describe all routes; it takes a second and stays the same until a restart."""
     schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    schema["components"]["schemas"]["Error"] = ERROR
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            operation["responses"].setdefault("default", REFUSED)
     return schema
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rest_framework import serializers
@@ -8,6 +9,8 @@ from tenants.api.fields import Label, Metadata, RowSerializer, StrictSerializer
 from tenants.models import (
     ApiToken,
     DefaultRole,
+    Feature,
+    GrantState,
     Membership,
     Organization,
     OrganizationRole,
@@ -15,8 +18,10 @@ from tenants.models import (
     ProjectMember,
     ProjectRole,
     ServiceAccount,
+    SupportGrant,
 )
 from tenants.models.organizations import SLUG_PATTERN, valid_slug
+from tenants.models.support import MAX_HOURS
 from tenants.services.tokens import DEFAULT_DAYS, EVERYTHING, MAX_DAYS
 from tenants.services.tokens import MAX_OVERLAP_HOURS as MAX_OVERLAP
 
@@ -55,6 +60,12 @@ class OrganizationSerializer(RowSerializer):
         read_only_fields = ["slug", "deleted_at"]
 
 
+class ConfirmSerializer(StrictSerializer):
+    confirm = serializers.CharField(
+        max_length=63, default="", allow_blank=True, help_text="The slug, once more."
+    )
+
+
 class ProjectSerializer(RowSerializer):
     slug = serializers.RegexField(
         # "$" alone would let a line break pass at the end.
@@ -68,6 +79,21 @@ class ProjectSerializer(RowSerializer):
         max_length=10_000, allow_blank=True, required=False
     )
     default_role = serializers.ChoiceField(DefaultRole.choices, required=False)
+    switched_off = serializers.ListField(
+        child=serializers.ChoiceField(Feature.choices),
+        max_length=len(Feature),
+        required=False,
+        help_text="Features whose every address answers 404, whoever asks.",
+    )
+    protected_aliases = serializers.ListField(
+        child=Label(max_length=255),
+        max_length=50,
+        required=False,
+        help_text="Aliases that only move by the right to promote.",
+    )
+    viewers_download = serializers.BooleanField(
+        required=False, help_text="Whether viewers may list and download artifacts."
+    )
     metadata = Metadata(required=False)
 
     class Meta:
@@ -78,12 +104,18 @@ class ProjectSerializer(RowSerializer):
             "name",
             "description",
             "default_role",
+            "switched_off",
+            "protected_aliases",
+            "viewers_download",
             "metadata",
             "created_at",
             "updated_at",
             "deleted_at",
         ]
         read_only_fields = ["deleted_at"]
+
+    def validate_switched_off(self, features: Iterable[str]) -> list[str]:
+        return sorted(set(features))
 
     def validate_slug(self, slug: str) -> str:
         if self.instance and slug != self.instance.slug:
@@ -123,9 +155,9 @@ class MemberSerializer(RowSerializer):
 
 class ProjectMemberSerializer(RowSerializer):
     user = Label(max_length=LOGIN_LENGTH, required=False, allow_null=True)
-    user_id = serializers.UUIDField(read_only=True)
+    user_id = serializers.UUIDField(read_only=True, allow_null=True)
     service_account = Label(max_length=100, required=False, allow_null=True)
-    service_account_id = serializers.UUIDField(read_only=True)
+    service_account_id = serializers.UUIDField(read_only=True, allow_null=True)
     role = serializers.ChoiceField(ProjectRole.choices)
 
     class Meta:
@@ -193,9 +225,11 @@ class TokenSerializer(RowSerializer):
 
     prefix = serializers.SerializerMethodField()
     kind = serializers.CharField(source="get_kind_display", read_only=True)
-    user = serializers.CharField(source="user.username", default=None, read_only=True)
+    user = serializers.CharField(
+        source="user.username", default=None, read_only=True, allow_null=True
+    )
     service_account = serializers.CharField(
-        source="service_account.name", default=None, read_only=True
+        source="service_account.name", default=None, read_only=True, allow_null=True
     )
 
     class Meta:
@@ -214,6 +248,7 @@ class TokenSerializer(RowSerializer):
             "created_at",
             "expires_at",
             "last_used_at",
+            "last_used_ip_prefix",
             "previous_valid_until",
             "revoked_at",
             "revoked_reason",
@@ -266,6 +301,46 @@ class RotateTokenSerializer(StrictSerializer):
     days = serializers.IntegerField(
         min_value=1, max_value=MAX_DAYS, default=DEFAULT_DAYS
     )
+
+
+class TokenLeakSerializer(StrictSerializer):
+    token = serializers.CharField(max_length=1000, write_only=True)
+
+
+class SupportGrantSerializer(RowSerializer):
+    """Staff that asked to enter, and what became of it."""
+
+    staff = serializers.CharField(source="staff.username", read_only=True)
+    state = serializers.ChoiceField(GrantState.choices, read_only=True)
+
+    class Meta:
+        model = SupportGrant
+        fields = [
+            "id",
+            "staff",
+            "staff_id",
+            "reason",
+            "hours",
+            "may_write",
+            "break_glass",
+            "state",
+            "created_at",
+            "approved_by",
+            "approved_at",
+            "expires_at",
+            "revoked_by",
+            "revoked_at",
+        ]
+        read_only_fields = fields
+
+
+class ApproveGrantSerializer(StrictSerializer):
+    """Less than was asked for may be granted, never more."""
+
+    hours = serializers.IntegerField(
+        min_value=1, max_value=MAX_HOURS, required=False, help_text="As asked, if not."
+    )
+    may_write = serializers.BooleanField(required=False, help_text="As asked, if not.")
 
 
 class RevokeTokenSerializer(StrictSerializer):

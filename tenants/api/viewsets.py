@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Prefetch, Q
+from drf_spectacular.helpers import forced_singular_serializer
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 from mlops.api.pagination import read_limit
 from mlops.errors import Forbidden, NotFound
 from tenants import sql
+from tenants.accounts.recent import demand_recent_sign_in
 from tenants.api.base import (
     ChangeMixin,
     ProjectViewSet,
@@ -26,9 +28,12 @@ from tenants.api.filters import (
     ProjectFilterSet,
     ProjectMemberFilterSet,
     ServiceAccountFilterSet,
+    SupportGrantFilterSet,
     TokenFilterSet,
 )
 from tenants.api.serializers import (
+    ApproveGrantSerializer,
+    ConfirmSerializer,
     IssueTokenSerializer,
     MemberSerializer,
     NewTokenSerializer,
@@ -39,6 +44,7 @@ from tenants.api.serializers import (
     RevokeTokenSerializer,
     RotateTokenSerializer,
     ServiceAccountSerializer,
+    SupportGrantSerializer,
     TokenSerializer,
 )
 from tenants.context import Actor, tenant_transaction
@@ -49,6 +55,7 @@ from tenants.models import (
     Project,
     ProjectMember,
     ServiceAccount,
+    SupportGrant,
     User,
 )
 from tenants.permissions import SIGNED_IN, Permission
@@ -57,6 +64,7 @@ from tenants.services import (
     organizations,
     projects,
     service_accounts,
+    support,
     tokens,
 )
 
@@ -80,7 +88,9 @@ class OrganizationViewSet(
         "restore": SIGNED_IN,
     }
 
-    @extend_schema(responses={200: OrganizationListSerializer})
+    @extend_schema(
+        responses={200: forced_singular_serializer(OrganizationListSerializer)}
+    )
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """All of them, whatever the limit: a person belongs to few, a token to one."""
         read_limit(request.query_params.get("limit"))
@@ -91,6 +101,15 @@ class OrganizationViewSet(
         organizations.update_organization(serializer.instance, **changes_of(serializer))
 
     def perform_destroy(self, organization: Organization) -> None:
+        """A token says which one it means; a person shows that it is still them."""
+        if self.actor.token:
+            organizations.confirm_deletion(
+                organization, self.asked(ConfirmSerializer)["confirm"]
+            )
+        else:
+            person = User(pk=self.actor.id)
+            doing = "Deleting an organization"
+            demand_recent_sign_in(self.request._request, person, doing)
         organizations.delete_organization(organization)
 
     @extend_schema(request=None)
@@ -228,13 +247,7 @@ class ServiceAccountViewSet(
 ):
     """Actors without a way to sign in. Maintainers make them for their projects."""
 
-    queryset = ServiceAccount.objects.prefetch_related(
-        Prefetch(
-            "projectmember_set",
-            ProjectMember.objects.live().select_related("project"),
-            to_attr="live_roles",
-        )
-    )
+    queryset = ServiceAccount.objects.all()
     serializer_class = ServiceAccountSerializer
     filterset_class = ServiceAccountFilterSet
     needs = {
@@ -259,6 +272,9 @@ class ServiceAccountViewSet(
         )
         serializer.instance = self.get_queryset().fetch(pk=made.pk)
 
+    def within_reach(self, rows: Any) -> Any:
+        return super().within_reach(rows).prefetch_related(roles_seen_by(self.actor))
+
     def projects(self, slugs: Iterable[str]) -> list[Project]:
         return find_projects(self.actor, slugs)
 
@@ -269,6 +285,43 @@ class ServiceAccountViewSet(
 
     def perform_destroy(self, account: ServiceAccount) -> None:
         service_accounts.delete_service_account(account)
+
+
+def roles_seen_by(actor: Actor) -> Prefetch:
+    """Roles in projects that the actor may see; of others not even the slug shows."""
+    roles = ProjectMember.objects.live().select_related("project")
+    seen = roles.filter(project__in=Project.objects.visible_to(actor))
+    return Prefetch("projectmember_set", seen, to_attr="live_roles")
+
+
+class SupportGrantViewSet(ReadMixin, TenantViewSet):
+    """Staff of the platform that asked to enter; nobody enters but by one of these."""
+
+    queryset = SupportGrant.objects.select_related("staff")
+    serializer_class = SupportGrantSerializer
+    filterset_class = SupportGrantFilterSet
+    needs = {
+        "list": Permission.ORGANIZATION_WRITE,
+        "retrieve": Permission.ORGANIZATION_WRITE,
+        "approve": Permission.ORGANIZATION_ADMIN,
+        "revoke": Permission.ORGANIZATION_WRITE,
+    }
+
+    @extend_schema(request=ApproveGrantSerializer, responses=SupportGrantSerializer)
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Let the staff in from now on, for what was asked or less; owners only."""
+        grant = self.get_object()
+        support.approve_grant(grant, **self.asked(ApproveGrantSerializer))
+        return Response(self.get_serializer(grant).data)
+
+    @extend_schema(request=None, responses=SupportGrantSerializer)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """End it, or decline it; their next page is refused."""
+        grant = self.get_object()
+        support.revoke_grant(grant)
+        return Response(self.get_serializer(grant).data)
 
 
 class TokenViewSet(ReadMixin, TenantViewSet):
@@ -282,6 +335,7 @@ class TokenViewSet(ReadMixin, TenantViewSet):
         "retrieve": Permission.TOKENS_READ,
         "create": Permission.TOKENS_WRITE,
         "rotate": Permission.TOKENS_WRITE,
+        "rotate_self": Permission.TOKEN_ROTATE_SELF,
         "revoke": Permission.TOKENS_WRITE,
         "destroy": Permission.TOKENS_WRITE,
     }
@@ -305,6 +359,13 @@ class TokenViewSet(ReadMixin, TenantViewSet):
         token = self.get_object()
         asked = self.asked(RotateTokenSerializer)
         token, text = tokens.rotate_token(token, **asked)
+        return self._shown_once(token, text, status.HTTP_200_OK)
+
+    @extend_schema(request=RotateTokenSerializer, responses=NewTokenSerializer)
+    @action(detail=False, methods=["post"], url_path="self/rotate")
+    def rotate_self(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Rotate the token of this request, which need not know its own id."""
+        token, text = tokens.rotate_own_token(**self.asked(RotateTokenSerializer))
         return self._shown_once(token, text, status.HTTP_200_OK)
 
     @extend_schema(request=RevokeTokenSerializer, responses=TokenSerializer)

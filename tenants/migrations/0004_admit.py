@@ -12,7 +12,8 @@ ADMIT = """
 CREATE FUNCTION tenants_admit(
     p_public_id text, p_digest bytea, p_user uuid, p_username text,
     p_organization text, p_project text, p_workspace text,
-    p_permission text, p_roles text[], p_needs_project boolean, p_request_id text,
+    p_permission text, p_roles text[], p_needs_project boolean, p_opt_in boolean,
+    p_request_id text,
     OUT verdict text, OUT organization_id uuid, OUT organization text,
     OUT project_id uuid, OUT project text, OUT project_ids uuid[],
     OUT actor_kind text, OUT actor_id uuid, OUT actor_label text,
@@ -24,12 +25,18 @@ DECLARE
     place record;
     in_organization text;
     in_project text;
+    may_download boolean := true;
+    by_previous boolean := false;
     wanted text := coalesce(p_project, p_workspace);
+    family text := split_part(p_permission, ':', 1);
+    feature text := CASE family WHEN 'artifacts' THEN 'tracking'
+                                WHEN 'webhooks' THEN 'registry' ELSE family END;
 BEGIN
     verdict := 'unauthenticated';
     IF p_public_id IS NOT NULL THEN
         SELECT t.organization_id, t.user_id, t.service_account_id, t.project_ids,
-               t.permissions, coalesce(u.username, s.name) AS holder
+               t.permissions, coalesce(u.username, s.name) AS holder,
+               t.digest <> p_digest AS by_previous
         INTO token
         FROM api_tokens t
         LEFT JOIN users u ON u.id = t.user_id
@@ -48,6 +55,7 @@ BEGIN
         actor_kind := CASE WHEN token.user_id IS NULL THEN 'service' ELSE 'user' END;
         actor_id := coalesce(token.user_id, token.service_account_id);
         actor_label := token.holder;
+        by_previous := token.by_previous;
     ELSE
         SELECT u.username INTO actor_label
         FROM users u WHERE u.id = p_user AND u.is_active;
@@ -73,9 +81,11 @@ BEGIN
     END IF;
     IF organization IS NULL OR in_organization IS NULL THEN
         -- A token without a living holder is no credential; a person may simply not
-        -- be a member of what the address names.
+        -- be a member of what the address names, which is then not theirs to leave
+        -- an entry in.
         verdict := CASE WHEN p_public_id IS NULL THEN 'not_found'
                         ELSE 'unauthenticated' END;
+        organization_id := NULL;
         RETURN;
     END IF;
     IF p_organization <> organization THEN
@@ -88,7 +98,8 @@ BEGIN
     END IF;
 
     IF wanted IS NOT NULL OR cardinality(project_ids) = 1 AND p_needs_project THEN
-        SELECT p.id, p.slug, p.default_role INTO place FROM projects p
+        SELECT p.id, p.slug, p.default_role, p.switched_off, p.viewers_download
+        INTO place FROM projects p
         WHERE p.organization_id = tenants_admit.organization_id
           AND p.deleted_at IS NULL
           AND CASE WHEN wanted IS NULL THEN p.id = tenants_admit.project_ids[1]
@@ -100,10 +111,12 @@ BEGIN
                 tenants_admit.organization_id, place.id, place.default_role,
                 in_organization, actor_kind, actor_id);
         END IF;
-        IF in_project IS NULL THEN
+        IF in_project IS NULL
+           OR feature = ANY (place.switched_off) THEN
             verdict := 'not_found';
             RETURN;
         END IF;
+        may_download := in_project <> 'viewer' OR place.viewers_download;
         project_id := place.id;
         project := place.slug;
     ELSIF p_needs_project THEN
@@ -112,13 +125,20 @@ BEGIN
     END IF;
 
     -- A token bound to projects rules over them, not over the organization.
-    IF cardinality(project_ids) > 0 AND in_organization IN ('owner', 'admin') THEN
+    IF cardinality(project_ids) > 0
+       AND in_organization IN ('owner', 'admin', 'service') THEN
         in_organization := 'member';
     END IF;
+    -- The header only narrows: on a route of the organization it lends no role.
+    IF p_project IS NULL AND NOT p_needs_project THEN
+        in_project := NULL;
+    END IF;
     roles := array_remove(ARRAY[in_organization, in_project], NULL);
-    IF NOT roles && p_roles THEN
+    IF NOT roles && p_roles
+       OR p_permission = 'artifacts:read' AND NOT may_download THEN
         verdict := 'role_lacks';
-    ELSIF NOT permissions && ARRAY['*', p_permission] THEN
+    ELSIF NOT permissions && ARRAY[p_permission]
+          AND (NOT '*' = ANY (permissions) OR actor_kind = 'service' AND p_opt_in) THEN
         verdict := 'token_lacks';
     ELSE
         verdict := 'ok';
@@ -126,7 +146,9 @@ BEGIN
                 set_config('app.actor', concat_ws(':', actor_kind, actor_id,
                                                   p_public_id), true),
                 set_config('app.request_id', p_request_id, true),
-                set_config('app.reason', '', true);
+                -- Who still has the old secret is for the trail to show.
+                set_config('app.reason', CASE WHEN by_previous
+                    THEN 'by the previous secret of the token' ELSE '' END, true);
     END IF;
 END $$;
 REVOKE ALL ON FUNCTION tenants_admit FROM PUBLIC;

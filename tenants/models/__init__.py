@@ -1,7 +1,9 @@
 from tenants.models.base import SoftDeleted, TenantModel, TenantRow
+from tenants.models.invitations import Invitation, InvitationState
 from tenants.models.organizations import (
     ALIVE,
     DefaultRole,
+    Feature,
     Membership,
     Organization,
     OrganizationRole,
@@ -10,6 +12,8 @@ from tenants.models.organizations import (
     ProjectMember,
     ProjectRole,
 )
+from tenants.models.single_sign_on import SingleSignOn
+from tenants.models.support import GrantState, SupportGrant
 from tenants.models.tokens import ApiToken, ServiceAccount, TokenKind
 from tenants.models.users import User
 
@@ -17,6 +21,10 @@ __all__ = [
     "ALIVE",
     "ApiToken",
     "DefaultRole",
+    "Feature",
+    "GrantState",
+    "Invitation",
+    "InvitationState",
     "Membership",
     "Organization",
     "OrganizationRole",
@@ -25,7 +33,9 @@ __all__ = [
     "ProjectMember",
     "ProjectRole",
     "ServiceAccount",
+    "SingleSignOn",
     "SoftDeleted",
+    "SupportGrant",
     "TenantModel",
     "TenantRow",
     "TokenKind",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -33,6 +34,14 @@ class ProjectRole(models.TextChoices):
     MAINTAINER = "maintainer"
     EDITOR = "editor"
     VIEWER = "viewer"
+
+
+class Feature(models.TextChoices):
+    """What a project can switch off; permissions begin with these words."""
+
+    TRACKING = "tracking", "experiments, runs and artifacts"
+    REGISTRY = "registry", "models, versions and deployments"
+    MONITORING = "monitoring", "points, reports and alerts"
 
 
 class DefaultRole(models.TextChoices):
@@ -121,6 +130,26 @@ class Project(TenantModel, SoftDeleted):
         default=DefaultRole.NONE,
         help_text="What members of the organization may do without being added.",
     )
+    switched_off = ArrayField(
+        models.CharField(max_length=10, choices=Feature),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Features whose every address answers 404, whoever asks.",
+    )
+    protected_aliases = ArrayField(
+        models.CharField(max_length=255),
+        default=list,
+        db_default=[],
+        blank=True,
+        size=50,
+        help_text="Aliases that only move by the right to promote, as Production does.",
+    )
+    viewers_download = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="Viewers may list and download artifacts.",
+    )
     metadata = models.JSONField(default=dict, blank=True)
 
     objects = ProjectManager()
@@ -140,6 +169,10 @@ class Project(TenantModel, SoftDeleted):
             models.CheckConstraint(
                 condition=Q(default_role__in=DefaultRole.values),
                 name="projects_default_role",
+            ),
+            models.CheckConstraint(
+                condition=Q(switched_off__contained_by=Feature.values),
+                name="projects_switched_off",
             ),
         ]
 

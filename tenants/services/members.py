@@ -18,16 +18,19 @@ from tenants.models import (
     User,
 )
 from tenants.services import deletion
+from tenants.services.addresses import holder_of
 from tenants.services.rights import demand_organization_role
 
 NO_OWNER = "An organization needs an owner; make somebody else an owner first."
 
 
 def find_user(login: str) -> User:
-    """Find an active user by user name or e-mail. Raises NotFound."""
-    named = User.objects.filter(Q(username=login) | Q(email__iexact=login))
-    user = named.filter(is_active=True).first()
-    if user is None or not login:
+    """Find an active user by user name, or by an e-mail that they have proved to read.
+
+    Raises NotFound; an address that was only claimed may be somebody else's.
+    """
+    user = User.objects.filter(username=login).first() or holder_of(login)
+    if user is None or not login or not user.is_active:
         raise NotFound(f"No user has the user name or e-mail {login!r}.")
     return user
 

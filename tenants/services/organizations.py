@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlops.db.uniques import claiming
+from mlops.errors import InvalidInput
 from tenants.models import Membership, Organization, OrganizationRole, User
 from tenants.services import deletion
 from tenants.services.slugs import checked_slug
@@ -35,6 +36,15 @@ def update_organization(organization: Organization, **changes: Any) -> Organizat
         setattr(organization, field, value)
     organization.save(update_fields=[*changes, "updated_at"])
     return organization
+
+
+def confirm_deletion(organization: Organization, confirm: str) -> None:
+    """Raises InvalidInput unless the caller has typed the organization's slug."""
+    if confirm != organization.slug:
+        raise InvalidInput(
+            f"confirm={confirm!r}: send the organization's slug,"
+            f' {{"confirm": "{organization.slug}"}}, to delete it.'
+        )
 
 
 def delete_organization(organization: Organization) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mlops.db.uniques import claiming
@@ -10,6 +11,8 @@ from tenants.services import deletion
 from tenants.services.slugs import checked_slug
 
 NOUN = "project"
+# Aliases that a new project protects, as the stage Production always is.
+PROTECTED = ("production",)
 
 
 def create_project(
@@ -19,6 +22,9 @@ def create_project(
     name: str = "",
     description: str = "",
     default_role: str = DefaultRole.NONE,
+    switched_off: Sequence[str] = (),
+    protected_aliases: Sequence[str] = PROTECTED,
+    viewers_download: bool = True,
     metadata: dict[str, Any] | None = None,
 ) -> Project:
     """Make a project; a trigger gives it experiment 0, "Default".
@@ -31,6 +37,9 @@ def create_project(
         name=name or slug,
         description=description,
         default_role=default_role,
+        switched_off=list(switched_off),
+        protected_aliases=list(protected_aliases),
+        viewers_download=viewers_download,
         metadata=metadata or {},
     )
     with claiming(NOUN, slug=slug):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+
 from mlops.errors import Conflict, InvalidInput
 from tenants.models import (
     Membership,
@@ -16,13 +19,23 @@ from tenants.models import (
     ServiceAccount,
     User,
 )
+from tenants.permissions import OPT_IN
 from tenants.services.members import add_project_member
 from tenants.services.organizations import create_organization
 from tenants.services.projects import create_project
-from tenants.services.tokens import issue_token
+from tenants.services.tokens import EVERYTHING, issue_token
 
 CLIENT = "client"
 ADMIN = "admin"
+# What software of this kind has been shipped with, or is set up with in a hurry.
+KNOWN_PASSWORDS = (
+    "admin",
+    "password",
+    "password1234",
+    "changeme",
+    "mlflow",
+    "adminadminadmin",
+)
 DEMO, SANDBOX = "demo", "sandbox"
 # Letters only, without the one that looks like a digit.
 SLUG_LENGTH = 8
@@ -92,7 +105,13 @@ def tenant_token(organization: str, project: str) -> str:
 def client_token(project: Project, *, name: str) -> str:
     """Issue a token for one project, held by a service account that maintains it."""
     account = client_of(project)
-    _, text = issue_token(project.organization, account, name=name, projects=[project])
+    _, text = issue_token(
+        project.organization,
+        account,
+        name=name,
+        projects=[project],
+        permissions=[EVERYTHING, *OPT_IN],
+    )
     return text
 
 
@@ -109,14 +128,28 @@ def client_of(project: Project) -> ServiceAccount:
     return account
 
 
-def first_run() -> FirstRun:
+def refuse_weak(password: str) -> None:
+    """Raises InvalidInput for a password that one guesses; it does not repeat it."""
+    try:
+        validate_password(password, User(username=ADMIN))
+    except ValidationError as error:
+        reasons = " ".join(error.messages)
+        raise InvalidInput(f"ADMIN_PASSWORD is too weak. {reasons}") from None
+    if password.lower() in KNOWN_PASSWORDS:
+        raise InvalidInput("ADMIN_PASSWORD is a known default; choose another.")
+
+
+def first_run(password: str | None = None) -> FirstRun:
     """Make the first person, a demo organization and a token, unless there is one.
 
-    All organizations must be bound, and one caller at a time.
+    All organizations must be bound, and one caller at a time. Raises InvalidInput for a
+    weak password, even where it is not needed any more.
     """
+    if password is not None:
+        refuse_weak(password)
     if User.objects.filter(is_superuser=True).exists():
         return FirstRun(created=False)
-    password = secrets.token_urlsafe(18)
+    password = password or secrets.token_urlsafe(18)
     admin = User.objects.create_superuser(ADMIN, password=password)
     organization = found_organization(DEMO)
     Membership.objects.create(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.utils import timezone
+from django.db import DEFAULT_DB_ALIAS
 
-from mlops.errors import Forbidden, InvalidInput, InvalidState
-from tenants.authentication import NewToken, make_token
-from tenants.context import acting
+from mlops.errors import Forbidden, InvalidInput, InvalidState, Unauthenticated
+from tenants import sql
+from tenants.authentication import Credential, NewToken, make_token, read_token
+from tenants.context import acting, bound_alias
 from tenants.models import (
     ApiToken,
     Organization,
@@ -21,6 +23,8 @@ from tenants.models import (
 from tenants.permissions import TRUSTED, Permission
 from tenants.services import deletion
 from tenants.services.rights import demand_maintained, rules_organization
+
+logger = logging.getLogger(__name__)
 
 EVERYTHING = "*"
 DEFAULT_DAYS = 90
@@ -56,7 +60,7 @@ def issue_token(
         project_ids=sorted({project.pk for project in projects}),
         permissions=sorted(set(permissions)),
         created_by=acting().id,
-        expires_at=timezone.now() + _lifetime(days),
+        expires_at=_now() + _lifetime(days),
     )
     _set_secret(token, new)
     token.save(force_insert=True)
@@ -108,6 +112,11 @@ def _lifetime(days: int) -> timedelta:
     return timedelta(days=days)
 
 
+def _now() -> datetime:
+    """Read the database's clock, by which tokens end: those of web machines differ."""
+    return sql.now(bound_alias() or DEFAULT_DB_ALIAS)
+
+
 def _set_secret(token: ApiToken, new: NewToken) -> None:
     token.digest = new.digest
     token.last_four = new.last_four
@@ -118,6 +127,8 @@ def rotate_token(
 ) -> tuple[ApiToken, str]:
     """Give the token a new secret; the old one works for `overlap_hours` more.
 
+    Its digest stays until the next rotation, so that a use after the overlap is told
+    from a guess and raises an alarm (tenants.failures).
     Raises InvalidState for a token that is revoked or has expired, Forbidden for one
     that the actor could not have issued: the new secret is worth as much.
     """
@@ -127,17 +138,27 @@ def rotate_token(
         )
     token = _locked(token)
     _demand_rotating(token)
-    now = timezone.now()
+    now = _now()
     if token.revoked_at is not None or token.expires_at <= now:
         raise InvalidState("The token is revoked or has expired; issue another one.")
     new = make_token(token.kind, token.public_id)
-    until = now + timedelta(hours=overlap_hours) if overlap_hours else None
-    token.previous_digest = token.digest if until else None
-    token.previous_valid_until = until
+    token.previous_digest = token.digest
+    token.previous_valid_until = now + timedelta(hours=overlap_hours)
     token.expires_at = now + _lifetime(days)
     _set_secret(token, new)
     token.save()
     return token, new.text
+
+
+def rotate_own_token(
+    *, overlap_hours: int = 0, days: int = DEFAULT_DAYS
+) -> tuple[ApiToken, str]:
+    """Rotate the token that calls. Raises Forbidden for who came without one."""
+    public_id = acting().token
+    if not public_id:
+        raise Forbidden("A session has no secret to rotate; call with a token.")
+    own = ApiToken.objects.fetch(public_id=public_id)
+    return rotate_token(own, overlap_hours=overlap_hours, days=days)
 
 
 def _demand_rotating(token: ApiToken) -> None:
@@ -153,10 +174,24 @@ def revoke_token(token: ApiToken, *, reason: str = "") -> ApiToken:
     token = _locked(token)
     _demand_revoking(token)
     if token.revoked_at is None:
-        token.revoked_at = timezone.now()
+        token.revoked_at = _now()
         token.revoked_reason = reason
         token.save(update_fields=["revoked_at", "revoked_reason", "updated_at"])
     return token
+
+
+def report_leak(text: str, *, request_id: str = "") -> None:
+    """Revoke the token if it is one, for anybody who has found it.
+
+    The same one statement for a real token and for nonsense. That the first takes a
+    little longer tells nothing: who has a token learns the same by using it.
+    """
+    try:
+        found = read_token(text.strip())
+    except Unauthenticated:
+        found = Credential()
+    if sql.revoke_leaked(found.public_id, found.digest, request_id):
+        logger.warning("Token %s was reported as leaked; revoked.", found.public_id)
 
 
 def _locked(token: ApiToken) -> ApiToken:

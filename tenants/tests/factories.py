@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from secrets import token_bytes
 
 import factory
 from django.utils import timezone
@@ -67,6 +68,15 @@ class ProjectMemberFactory(TenantFactory):
     role = "viewer"
 
 
+class SupportGrantFactory(TenantFactory):
+    class Meta:
+        model = models.SupportGrant
+
+    organization = factory.SubFactory(OrganizationFactory)
+    staff = factory.SubFactory(UserFactory, is_staff=True)
+    reason = "a failing upload, ticket 17"
+
+
 class ServiceAccountFactory(TenantFactory):
     class Meta:
         model = models.ServiceAccount
@@ -99,3 +109,22 @@ def make_api_token(
     }
     models.ApiToken(**{**row, **fields}).save()
     return token
+
+
+class InvitationFactory(TenantFactory):
+    class Meta:
+        model = models.Invitation
+
+    organization = factory.SubFactory(OrganizationFactory)
+    email = factory.Sequence(lambda n: f"invited{n}@example.org")
+    sent_at = factory.LazyFunction(timezone.now)
+    expires_at = factory.LazyAttribute(lambda row: row.sent_at + timedelta(days=7))
+    shown_digest = factory.LazyFunction(lambda: token_bytes(32))
+    mailed_digest = factory.LazyFunction(lambda: token_bytes(32))
+
+
+class SingleSignOnFactory(TenantFactory):
+    class Meta:
+        model = models.SingleSignOn
+
+    organization = factory.SubFactory(OrganizationFactory)

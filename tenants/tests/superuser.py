@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from mlops.browsers import BEGAN, SEEN
 from tenants.models import User
 from tenants.tests.factories import UserFactory
 
@@ -62,6 +66,12 @@ def signed_in(user: Any) -> AdminClient:
     client = AdminClient()
     client.force_login(user)
     client.user = user
+    # What every process knows after a while; emptying tables makes it forget.
+    ContentType.objects.get_for_models(*apps.get_models())
+    # As after its first request, which alone writes down that the session was seen.
+    session = client.session
+    session[BEGAN] = session[SEEN] = int(time.time())
+    session.save()
     return client
 
 

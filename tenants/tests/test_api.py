@@ -69,7 +69,7 @@ def test_update_is_forbidden_for_a_member(bob):
 
 
 def test_delete_ends_all_tokens_until_the_owner_restores(alice, stranger, cast):
-    assert alice.delete(ACME).status_code == 204
+    assert alice.delete(ACME, {"confirm": "acme"}, **JSON).status_code == 204
     assert alice.get(ACME).status_code == 401
     stranger.force_login(cast.alice)
     assert stranger.get(ACME).status_code == 404
@@ -452,6 +452,50 @@ def test_a_service_account_rotates_its_own_token_and_issues_none(cast):
     assert client_of(rotated.json()["token"]).get(FRAUD).status_code == 200
 
 
+SELF = ACME + "tokens/self/rotate/"
+
+
+def test_a_token_rotates_itself_by_the_permission_for_it(cast):
+    robot = ServiceAccountFactory(organization=cast.acme)
+    ProjectMemberFactory(project=cast.fraud, user=None, service_account=robot)
+    rights = ("tracking:read", "token:rotate-self")
+    old = make_api_token(robot, cast.acme, cast.fraud, permissions=rights).text
+    answer = client_of(old).post(SELF, {"overlap_hours": 2, "days": 7}, **JSON)
+    assert answer.status_code == 200
+    new = answer.json()
+    assert new["permissions"] == list(rights)
+    for text in (old, new["token"]):
+        assert client_of(text).get(FRAUD + "runs/").status_code == 200
+    # It lends nothing else: neither this token by its id, nor another one.
+    by_id = f"{ACME}tokens/{new['id']}/rotate/"
+    refused = client_of(new["token"]).post(by_id, {}, **JSON)
+    assert refused.status_code == 403
+    assert "tokens:write" in refused.json()["error"]["message"]
+
+
+def test_a_token_without_the_permission_does_not_rotate_itself(cast):
+    token = make_api_token(cast.alice, cast.acme, permissions=("tracking:read",))
+    refused = client_of(token.text).post(SELF, {}, **JSON)
+    assert refused.status_code == 403
+    assert "token:rotate-self" in refused.json()["error"]["message"]
+
+
+def test_a_session_has_no_secret_to_rotate(stranger, cast):
+    stranger.force_login(cast.alice)
+    check = stranger.post(SELF, {}, headers={"origin": "http://testserver"}, **JSON)
+    assert check.status_code == 403
+
+
+def test_tokens_end_by_the_clock_of_the_database(alice, monkeypatch):
+    """A web machine whose clock is two hours ahead lends none of them."""
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+    monkeypatch.setattr(timezone, "now", lambda: ahead)
+    made = alice.post(ACME + "tokens/", {"name": "x", "days": 1}, **JSON)
+    monkeypatch.undo()
+    ends = datetime.fromisoformat(made.json()["expires_at"])
+    assert ends - datetime.now(UTC) < timedelta(days=1, minutes=1)
+
+
 def test_a_maintainer_issues_tokens_for_own_projects_only(bob, cast):
     stored(ProjectMember).filter(user=cast.bob).update(role="maintainer")
     ServiceAccountFactory(organization=cast.acme, name="robot")
@@ -610,7 +654,7 @@ def test_the_pages_of_the_description_ask_for_nothing_outside(alice):
 def test_the_pages_send_a_browser_to_sign_in(stranger):
     response = stranger.get("/api/v1/docs/", headers={"Accept": "text/html"})
     assert response.status_code == 302
-    assert response["Location"] == "/admin/login/?next=/api/v1/docs/"
+    assert response["Location"] == "/accounts/login/?next=/api/v1/docs/"
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "text/html", "x/y"])

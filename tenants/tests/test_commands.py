@@ -7,8 +7,9 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from audit.models import AuditLog
 from conftest import client_of
-from mlops.cli import UsageError
+from mlops.cli import Unsafe, UsageError
 from tenants.models import (
     ApiToken,
     Membership,
@@ -18,6 +19,7 @@ from tenants.models import (
     User,
 )
 from tenants.permissions import Permission
+from tenants.tests.factories import make_api_token
 
 API = "/api/v1/organizations/"
 
@@ -109,6 +111,70 @@ def test_no_secret_goes_where_nobody_is(cast, words):
     assert not stored(ApiToken).exists()
 
 
+# revoke_token
+
+
+def token_of(cast, name: str = "ci"):
+    token = make_api_token(cast.bob, cast.acme, name=name)
+    assert client_of(token.text).get(f"{API}acme/").status_code == 200
+    return token
+
+
+@pytest.mark.parametrize("form", ["{id}", "mlp_u_{id}", "mlp_u_{id}…a1b2"])
+def test_revoke_token_by_public_id_as_lists_show_it(cast, form):
+    token = token_of(cast)
+    words = ("revoke_token", "--public-id", form.format(id=token.public_id))
+    told = run(*words, "--yes", "--reason", "left on a laptop")
+    assert (told["status"], told["already_revoked"]) == ("ok", False)
+    assert (told["organization"], told["name"]) == ("acme", "ci")
+    assert told["reason"] == "left on a laptop"
+    assert client_of(token.text).get(f"{API}acme/").status_code == 401
+    (entry,) = AuditLog._base_manager.filter(action="tenants.api_token.updated")
+    assert (entry.actor_kind, entry.actor_label) == ("command", "revoke_token")
+    assert entry.reason == "left on a laptop"
+    again = run(*words, "--yes")
+    assert again["already_revoked"] is True
+    assert again["revoked_at"] == told["revoked_at"]
+
+
+def test_revoke_token_by_name_in_an_organization(cast):
+    token = token_of(cast)
+    words = ("revoke_token", "--name", "ci", "--organization", "acme")
+    assert run(*words, "--dry-run")["revoked_at"] is None
+    assert client_of(token.text).get(f"{API}acme/").status_code == 200
+    assert run(*words, "--yes")["public_id"] == token.public_id
+    assert client_of(token.text).get(f"{API}acme/").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "words,named",
+    [
+        (["--name", "ci"], "add --organization"),
+        (["--name", "ci", "--organization", "umbrella"], "no such token"),
+        (["--name", "twin", "--organization", "acme"], "held by several"),
+        (["--name", "ci", "--organization", "nowhere"], "nowhere"),
+        (["--public-id", "000000000000"], "no such token"),
+        (["--name", "ci", "--organization", "acme"], "Add --yes"),
+    ],
+)
+def test_revoke_token_says_what_is_wrong_and_revokes_nothing(cast, words, named):
+    token_of(cast)
+    for _ in range(2):
+        token_of(cast, "twin")
+    with pytest.raises(UsageError, match=named):
+        run("revoke_token", *words)
+    assert not stored(ApiToken).exclude(revoked_at=None).exists()
+
+
+def test_revoke_token_tells_people_a_sentence(cast):
+    token_of(cast)
+    out = io.StringIO()
+    call_command(
+        "revoke_token", "--name=ci", "--organization=acme", "--dry-run", stdout=out
+    )
+    assert out.getvalue().startswith("Would revoke ci (mlp_u_")
+
+
 # issue_token
 
 
@@ -172,6 +238,8 @@ def test_permissions_prints_the_whole_table():
         "permission": "registry:promote",
         "of": "project",
         "roles": ["maintainer"],
+        "opt_in": True,
+        "for": "move protected aliases and stages",
     }
     out = io.StringIO()
     call_command("permissions", stdout=out)
@@ -205,6 +273,24 @@ def test_first_run_makes_an_admin_who_owns_a_demo(db, settings):
     client = client_of(made["token"])
     assert client.get(f"{API}demo/projects/demo/runs/").status_code == 200
     assert client.get(f"{API}demo/projects/sandbox/runs/").status_code == 404
+
+
+def test_first_run_takes_the_password_that_it_is_given(db, settings):
+    settings.ADMIN_PASSWORD = "plum-orbit-kettle"
+    assert run("first_run")["admin_password"] == "plum-orbit-kettle"
+    assert User.objects.get(username="admin").check_password("plum-orbit-kettle")
+
+
+@pytest.mark.parametrize(
+    "password", ["", "short-one", "password1234", "AdminAdminAdmin", "administrator"]
+)
+def test_first_run_refuses_a_password_that_one_guesses(db, settings, password):
+    settings.ADMIN_PASSWORD = password
+    with pytest.raises(Unsafe, match="ADMIN_PASSWORD") as refused:
+        run("first_run")
+    assert refused.value.returncode == 2
+    assert not User.objects.exists()
+    assert not password or password not in str(refused.value)
 
 
 def test_first_run_makes_nothing_when_it_is_not_the_first(db):

@@ -185,10 +185,18 @@ def test_the_same_refusal_is_recorded_once_a_minute(bob, cast, monkeypatch):
     assert [entry.after["repeated"] for entry in refusals(cast.acme)] == [0, 4]
 
 
-def test_nobody_is_recorded_who_is_not_known(stranger, mallory, cast):
+def test_nobody_is_recorded_who_is_not_known(stranger, cast):
     stranger.post("/acme/fraud/unsafe/")
-    mallory.post("/acme/fraud/unsafe/")
     assert refusals(cast.acme) == refusals(cast.umbrella) == []
+
+
+def test_what_is_not_found_is_recorded_where_the_caller_belongs(mallory, cast):
+    assert mallory.post("/acme/fraud/unsafe/").status_code == 404
+    assert mallory.post("/nowhere/fraud/unsafe/").status_code == 404
+    (entry,) = refusals(cast.umbrella)
+    assert (entry.outcome, entry.actor_id) == ("denied", cast.mallory.pk)
+    assert "acme" not in str(entry.after)
+    assert refusals(cast.acme) == []
 
 
 # The transaction

@@ -39,10 +39,12 @@ projects:write       + + - - - - -
 project:admin        + + + - - . -
 tokens:read          + + + + + + +
 tokens:write         + + + + + + +
+token:rotate-self    + + + + + + +
 audit:read           + + - - - - -
+purge                + + - - - - -
 tracking:read        + + + + + . +
 tracking:write       + + + + - . +
-tracking:delete      + + + + - . +
+tracking:delete      + + + + - . -
 artifacts:read       + + + + + . +
 artifacts:write      + + + + - . +
 artifacts:delete     + + + - - . -
@@ -50,6 +52,7 @@ registry:read        + + + + + . +
 registry:write       + + + + - . +
 registry:promote     + + + - - . -
 registry:delete      + + + - - . -
+webhooks:write       + + + - - . -
 monitoring:read      + + + + + . +
 monitoring:write     + + + + - . +
 """

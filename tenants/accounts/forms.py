@@ -1,0 +1,61 @@
+"""allauth's forms, with our limits on what they let one guess."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.forms import ChangePasswordForm, LoginForm
+from allauth.core import context
+from allauth.mfa.adapter import get_adapter
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.models import Authenticator
+from django.core.exceptions import ValidationError
+
+from tenants.accounts import lockout
+
+
+class SignInForm(LoginForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        login = self.fields["login"]
+        login.label = "User name or e-mail"
+        login.widget.attrs.update(
+            {"autocomplete": "username", "autofocus": True, "placeholder": ""}
+        )
+
+
+class PasswordForm(ChangePasswordForm):
+    def clean_oldpassword(self) -> str:
+        """The present password can be guessed here as well as where one signs in."""
+        attempt = lockout.begin(context.request, self.user.get_username())
+        try:
+            old: str = super().clean_oldpassword()
+        except ValidationError:
+            attempt.failed()
+            raise
+        attempt.succeeded()
+        return old
+
+
+class LimitedCodes:
+    """Mixed in before a form that takes codes of authenticator apps and recovery."""
+
+    user: Any
+    authenticator: Authenticator
+
+    def clean_code(self) -> str:
+        lockout.begin_code(self.user)
+        code: str = super().clean_code()  # type: ignore[misc]
+        is_totp = self.authenticator.type == Authenticator.Type.TOTP
+        if is_totp and not lockout.use_code(self.user, code):
+            raise get_adapter().validation_error("incorrect_code")
+        lockout.forget_codes(self.user)
+        return code
+
+
+class SecondFactorForm(LimitedCodes, AuthenticateForm):
+    pass
+
+
+class SecondFactorAgainForm(LimitedCodes, ReauthenticateForm):
+    pass
