@@ -20,24 +20,32 @@ from audit.operations import Batches, Rows
 # cost, and a run does not say itself who made, ended or deleted it. What a run or a
 # deployment logs is its own history: Batches, off until an organization asks.
 CAPTURED: dict[str, Rows | Batches] = {
+    "account.EmailAddress": Rows(personal=["email"]),
     "auth.Group": Rows(),
     "auth.Group_permissions": Rows(),
     "tenants.User": Rows(
         redact=["password"],
         personal=["username", "first_name", "last_name", "email"],
-        ignore=["last_login"],
+        ignore=["last_login", "session_epoch", "sign_in_epoch"],
     ),
+    "mfa.Authenticator": Rows(redact=["data"], ignore=["last_used_at"]),
     "tenants.User_groups": Rows(),
     "tenants.User_user_permissions": Rows(),
     "tenants.Organization": Rows(),
     "tenants.Membership": Rows(),
     "tenants.Project": Rows(),
     "tenants.ProjectMember": Rows(),
+    "tenants.SupportGrant": Rows(),
     "tenants.ServiceAccount": Rows(),
     "tenants.ApiToken": Rows(
         redact=["digest", "previous_digest"],
         ignore=["last_used_at", "last_used_ip_prefix"],
     ),
+    "tenants.Invitation": Rows(
+        redact=["shown_digest", "mailed_digest"], personal=["email"]
+    ),
+    "tenants.SingleSignOn": Rows(),
+    "socialaccount.SocialAccount": Rows(personal=["extra_data"], ignore=["last_login"]),
     "registry.Experiment": Rows(),
     "registry.ExperimentTag": Rows(),
     "registry.Run": Rows(personal=["user_name"]),
@@ -70,6 +78,7 @@ EXEMPT: dict[str, str] = {
     "auth.Permission": "made from the models by migrate",
     "registry.Blob": "bytes by digest; the files that name them are captured",
     "registry.LatestMetric": "derived from run_metrics",
+    "usersessions.UserSession": "where a session is; signing in and out is recorded",
     "tenants.ProjectCounter": "the next free number; what gets numbers is captured",
 }
 

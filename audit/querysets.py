@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 class AuditLogQuerySet(TenantQuerySet):
     def in_projects_of(self, actor: Actor) -> Self:
-        return self
+        """All of the organization; below a project's address only what is of it."""
+        if actor.project_id is None:
+            return self
+        return self.filter(project_id=actor.project_id)
 
     def of(self, row: models.Model) -> Self:
         """The history of one object, newest first."""

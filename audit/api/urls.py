@@ -8,6 +8,12 @@ from audit.api import viewsets
 router = SimpleRouter(use_regex_path=False)
 router.register("audit-logs", viewsets.AuditLogViewSet, "audit-log")
 
+of_project = SimpleRouter(use_regex_path=False)
+of_project.register("audit-logs", viewsets.AuditLogViewSet, "project-audit-log")
+
+OF_ORGANIZATION = "organizations/<slug:organization>/"
+
 urlpatterns = [
-    path("organizations/<slug:organization>/", include(router.urls)),
+    path(OF_ORGANIZATION, include(router.urls)),
+    path(OF_ORGANIZATION + "projects/<slug:project>/", include(of_project.urls)),
 ]

@@ -8,7 +8,10 @@ from tenants.permissions import Permission
 
 
 class AuditLogViewSet(ReadMixin, TenantViewSet):
-    """The trail of an organization, newest first; nobody writes it here."""
+    """The trail of an organization, newest first; nobody writes it here.
+
+    Below a project's address its maintainers read what is of that project.
+    """
 
     queryset = AuditLog.objects.all()
     serializer_class = AuditLogSerializer

@@ -160,15 +160,21 @@ def test_catalog_has_the_triggers_that_are_stated_and_no_others():
     assert found == stated
 
 
+def complaints(**options):
+    """What our checks say; others look at the role that the tests connect with."""
+    found = run_checks(tags=[Tags.database], **options)
+    return [each for each in found if each.id.startswith("audit.")]
+
+
 @pytest.mark.django_db
 def test_check_is_content_with_what_migrations_make():
-    assert run_checks(tags=[Tags.database], databases=["default"]) == []
+    assert complaints(databases=["default"]) == []
 
 
 @pytest.mark.django_db
 def test_check_looks_at_no_database_when_none_is_named():
     run("DROP TRIGGER audit_capture ON experiment_runs")
-    assert run_checks(tags=[Tags.database]) == []
+    assert complaints() == []
 
 
 SURPLUS = """
@@ -208,7 +214,7 @@ DAMAGES = [
 def test_check_reports_damage(identity, what, damage):
     ((month,),) = run(f"SELECT {MONTH}")
     run(damage.format(month=month))
-    found = run_checks(tags=[Tags.database], databases=["default"])
+    found = complaints(databases=["default"])
     messages = [error.msg for error in found if error.id == f"audit.{identity}"]
     assert any(what.format(month=month) in message for message in messages), found
 
@@ -217,7 +223,7 @@ def test_check_reports_damage(identity, what, damage):
 def test_check_is_silent_when_our_migrations_are_not_all_applied():
     run("DROP TRIGGER audit_capture ON experiment_runs")
     MigrationRecorder(connection).record_unapplied("audit", "0005_capture_registry")
-    assert run_checks(tags=[Tags.database], databases=["default"]) == []
+    assert complaints(databases=["default"]) == []
 
 
 # Operations
