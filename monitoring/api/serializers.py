@@ -21,7 +21,7 @@ class DriftReportSummarySerializer(RowSerializer):
 
     deployment = serializers.UUIDField(source="deployment_id", read_only=True)
     deployment_name = serializers.CharField(source="deployment.name", read_only=True)
-    label_coverage = Number(read_only=True)
+    label_coverage = Number(read_only=True, allow_null=True)
 
     class Meta:
         model = DriftReport
@@ -89,11 +89,13 @@ class AlertRuleSerializer(RowSerializer):
 class AlertSerializer(RowSerializer):
     rule = serializers.UUIDField(source="rule_id", read_only=True)
     rule_name = serializers.CharField(source="rule.name", read_only=True)
-    deployment = serializers.UUIDField(source="deployment_id", read_only=True)
-    deployment_name = serializers.CharField(
-        source="deployment.name", default=None, read_only=True
+    deployment = serializers.UUIDField(
+        source="deployment_id", read_only=True, allow_null=True
     )
-    value = Number(read_only=True)
+    deployment_name = serializers.CharField(
+        source="deployment.name", default=None, read_only=True, allow_null=True
+    )
+    value = Number(read_only=True, allow_null=True)
     labels = Metadata(read_only=True)
 
     class Meta:

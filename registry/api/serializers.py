@@ -142,10 +142,10 @@ class RunSerializer(RowSerializer):
     status = serializers.ChoiceField(RunStatus.choices, required=False)
     start_time_ms = Milliseconds(required=False)
     end_time_ms = Milliseconds(required=False, allow_null=True)
-    started_at = serializers.DateTimeField(read_only=True)
-    ended_at = serializers.DateTimeField(read_only=True)
+    started_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    ended_at = serializers.DateTimeField(read_only=True, allow_null=True)
     metadata = Metadata(read_only=True)
-    package = PackageSummarySerializer(read_only=True)
+    package = PackageSummarySerializer(read_only=True, allow_null=True)
     params = Tags(read_only=True)
     metrics = LatestMetricSerializer(
         source="latest_metrics.all", many=True, read_only=True
@@ -164,6 +164,7 @@ class RunSerializer(RowSerializer):
             "experiment_name",
             "status",
             "user_name",
+            "created_by",
             "start_time_ms",
             "end_time_ms",
             "started_at",
@@ -175,7 +176,7 @@ class RunSerializer(RowSerializer):
             "tags",
             *STAMPS,
         ]
-        read_only_fields = ["iid", "user_name", "deleted_at"]
+        read_only_fields = ["iid", "user_name", "created_by", "deleted_at"]
 
     def validate_start_time_ms(self, moment: int) -> int:
         if self.instance and moment != self.instance.start_time_ms:
@@ -235,7 +236,9 @@ class ModelVersionSerializer(RowSerializer):
     model = serializers.UUIDField(source="registered_model_id")
     model_name = serializers.CharField(source="registered_model.name", read_only=True)
     run = serializers.UUIDField(source="run_id", required=False, allow_null=True)
-    package = serializers.UUIDField(source="package_id", read_only=True)
+    package = serializers.UUIDField(
+        source="package_id", read_only=True, allow_null=True
+    )
     path = Label(
         write_only=True,
         required=False,
@@ -320,10 +323,13 @@ class DeploymentSerializer(RowSerializer):
         source="model_version_id", required=False, allow_null=True
     )
     model_name = serializers.CharField(
-        source="model_version.registered_model.name", default=None, read_only=True
+        source="model_version.registered_model.name",
+        default=None,
+        read_only=True,
+        allow_null=True,
     )
     version = serializers.IntegerField(
-        source="model_version.version", default=None, read_only=True
+        source="model_version.version", default=None, read_only=True, allow_null=True
     )
     status = serializers.ChoiceField(DeploymentStatus.choices, required=False)
     endpoint_url = serializers.RegexField(

@@ -22,14 +22,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from mlops.api.exceptions import domain_error
 from mlops.api.parsing import (
     MAX_BODY_BYTES,
-    NUL,
     content_length,
     parse_json,
     read_body,
+    read_query,
 )
 from mlops.errors import DomainError, InvalidInput
 from registry.mlflow.errors import MethodNotAllowed, refuse
-from registry.mlflow.schema import Field, bind, context_of, fields_of, invalid
+from registry.mlflow.schema import Field, bind, context_of, fields_of
 from tenants.callers import Caller, caller_of
 from tenants.models import Project
 
@@ -56,14 +56,11 @@ class Endpoint:
 
     def _query(self, request: HttpRequest) -> dict[str, Any]:
         """Take the first of a repeated parameter, and all of a list."""
-        given: dict[str, Any] = {}
-        for name, values in request.GET.lists():
-            if any(NUL in value for value in values):
-                raise invalid(name, values[0], "It holds the character NUL (U+0000).")
-            given[name] = values[0]
+        query = read_query(request)
+        given: dict[str, Any] = {name: values[0] for name, values in query.lists()}
         for field in self.fields:
             if field.is_list and field.name in given:
-                given[field.name] = request.GET.getlist(field.name)
+                given[field.name] = query.getlist(field.name)
         return given
 
     def _body(self, request: HttpRequest) -> dict[str, Any]:
@@ -133,25 +130,39 @@ def view_of(methods: dict[str, Endpoint]) -> Callable[..., HttpResponseBase]:
 
     def view(request: HttpRequest, **names: Any) -> HttpResponseBase:
         method = method_of(request)
-        if method not in methods:
-            return refuse_by_method(request, MethodNotAllowed(method, [*methods]))
-        return serve(methods[method], request, names)
-
-    def refuse_by_method(request: HttpRequest, error: DomainError) -> HttpResponse:
-        method = method_of(request)
-        if method not in methods:
-            error = MethodNotAllowed(method, [*methods])
+        if method in methods:
+            return serve(methods[method], request, names)
+        error = MethodNotAllowed(method, [*methods])
+        if context is Caller:
+            return refuse(request, for_callers_only(request, otherwise, names, error))
         return refuse(request, error)
 
     serve = SERVING[context]
+    otherwise = next(iter(methods.values())).needs
     view.csrf_exempt = True  # type: ignore[attr-defined]
-    view.refuse = refuse_by_method  # type: ignore[attr-defined]
+    view.throttle = "organization"  # type: ignore[attr-defined]
+    view.refuse = refuse  # type: ignore[attr-defined]
     view.needs = {name: each.needs for name, each in methods.items()}  # type: ignore[attr-defined]
+    view.otherwise = otherwise  # type: ignore[attr-defined]
     if context is Caller:
         view.transaction = "manual"  # type: ignore[attr-defined]
     elif context is None:
         view.public = True  # type: ignore[attr-defined]
     return view
+
+
+def for_callers_only(
+    request: HttpRequest, needs: str, names: Mapping[str, Any], error: DomainError
+) -> DomainError:
+    """Return the error for whoever may come in, and for others why they may not."""
+    try:
+        caller_of(request, needs, names).check()
+    except Exception as refusal:
+        known = domain_error(refusal)
+        if known is None:
+            raise
+        return known
+    return error
 
 
 def method_of(request: HttpRequest) -> str:
@@ -191,7 +202,11 @@ def serve_caller(
 def serve_anybody(
     each: Endpoint, request: HttpRequest, names: Mapping[str, Any]
 ) -> HttpResponse:
-    return reply(each.function(**each.arguments(request, names)))
+    """Answer for itself: no middleware stands between this and the caller."""
+    try:
+        return reply(each.function(**each.arguments(request, names)))
+    except DomainError as error:
+        return refuse(request, error)
 
 
 SERVING: dict[type | None, Callable[..., HttpResponse]] = {

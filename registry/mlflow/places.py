@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
+from mlops.api.parsing import read_query
 from mlops.errors import InvalidInput
 from registry.mlflow.schema import missing
 from registry.storage import ArtifactKey
@@ -48,7 +49,8 @@ def place_below_root(path: str) -> Place:
 
 
 def place_in_run(request: HttpRequest) -> Place:
-    run_id = request.GET.get("run_id") or request.GET.get("run_uuid")
+    query = read_query(request)
+    run_id = query.get("run_id") or query.get("run_uuid")
     if not run_id:
         raise missing("run_id")
-    return Place(run_id, request.GET.get("path", ""))
+    return Place(run_id, query.get("path", ""))

@@ -14,6 +14,8 @@ from mlops.errors import InvalidInput
 from registry.refusals import shown
 
 INT64 = range(-(2**63), 2**63)
+# Beyond it a float stands for several integers; orjson reads what is no int64 as one.
+EXACT = 2**53
 INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 NO_NUMBERS = {
@@ -56,7 +58,7 @@ def read_text(value: Any) -> str:
 def read_integer(value: Any) -> int:
     if type(value) is int and value in INT64:
         return value
-    if type(value) is float and value.is_integer() and int(value) in INT64:
+    if type(value) is float and value.is_integer() and abs(value) <= EXACT:
         return int(value)
     if type(value) is str and INTEGER.fullmatch(value) and int(value) in INT64:
         return int(value)

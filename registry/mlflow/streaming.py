@@ -18,12 +18,16 @@ from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from mlops.api.exceptions import domain_error
+from mlops.overload import transfer_turns
 from registry.mlflow.errors import MethodNotAllowed, refuse
 from tenants.authentication import credential_of
 from tenants.callers import Caller, caller_of
 from tenants.context import Actor, binding
 from tenants.middleware import UNSAFE, enter, permission_of, refuse_cross_site
 from tenants.models import Project
+
+# Many transfers begin or end at the same moment; the pool is there for others, too.
+turns = transfer_turns()
 
 
 def streaming(**needs: str) -> Callable[[Callable[..., HttpResponseBase]], Any]:
@@ -34,7 +38,8 @@ def streaming(**needs: str) -> Callable[[Callable[..., HttpResponseBase]], Any]:
         def view(request: HttpRequest, path: str = "", **names: str) -> Any:
             try:
                 if request.method not in allowed:
-                    credential_of(request)
+                    # Only who may come in is told which methods there are.
+                    caller_of(request, otherwise, names).check()
                     raise MethodNotAllowed(request.method or "", allowed)
                 permission = permission_of(view, request)
                 return function(request, Entrance(request, permission, names), path)
@@ -45,9 +50,11 @@ def streaming(**needs: str) -> Callable[[Callable[..., HttpResponseBase]], Any]:
                     raise
                 return refuse(request, known)
 
+        otherwise = next(iter(needs.values()))
         allowed = [*needs, *(["HEAD"] if "GET" in needs else [])]
         view.needs = needs  # type: ignore[attr-defined]
         view.transaction = "manual"  # type: ignore[attr-defined]
+        view.throttle = "organization"  # type: ignore[attr-defined]
         view.refuse = refuse  # type: ignore[attr-defined]
         return csrf_exempt(view)
 
@@ -68,13 +75,15 @@ class Entrance:
         credential = credential_of(self.request)
         if credential.user_id and self.request.method in UNSAFE:
             refuse_cross_site(self.request)
-        with transaction.atomic():
-            actor = enter(self.request, credential, self.permission, dict(self.names))
-            with binding(actor.organization_id, actor):
-                yield project_of(actor)
-        # Back to the pool: a slow client must not keep a connection from the others.
-        if not connection.in_atomic_block:
-            connection.close()
+        with turns.held():
+            with transaction.atomic():
+                names = dict(self.names)
+                actor = enter(self.request, credential, self.permission, names)
+                with binding(actor.organization_id, actor):
+                    yield project_of(actor)
+            # A slow client must not keep a connection from the others.
+            if not connection.in_atomic_block:
+                connection.close()
 
     def caller(self) -> Caller:
         return caller_of(self.request, self.permission, self.names)

@@ -23,6 +23,7 @@ from registry.mlflow.views import (
     runs,
     server,
 )
+from tenants.permissions import Permission
 
 # Importing these registers their endpoints.
 REGISTERED = (experiments, inputs, logged_models, metrics, runs, server)
@@ -33,7 +34,10 @@ def unknown(request: HttpRequest, **names: Any) -> HttpResponse:
     return refuse(request, EndpointNotFound(f"No endpoint at {request.path[:250]}."))
 
 
-unknown.public = unknown.csrf_exempt = True  # type: ignore[attr-defined]
+# A stranger is not told which endpoints there are: all of them answer 401.
+unknown.needs = Permission.ORGANIZATION_READ  # type: ignore[attr-defined]
+unknown.refuse = refuse  # type: ignore[attr-defined]
+unknown.csrf_exempt = True  # type: ignore[attr-defined]
 
 
 def routes() -> list[URLPattern | URLResolver]:

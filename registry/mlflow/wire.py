@@ -60,6 +60,7 @@ def points(metrics: Sequence[Any]) -> list[Point]:
             and type(step) is int
             and 0 <= timestamp <= LATEST_MS
             and 0 <= step <= LATEST_MS
+            and type(name) is str
             and name in names
         ):
             found.append((name, timestamp, step, value + 0.0))

@@ -51,6 +51,9 @@ class Run(TenantModel, SoftDeleted):
     user_name = models.CharField(max_length=256, blank=True)
     start_time_ms = models.BigIntegerField(default=0)
     end_time_ms = models.BigIntegerField(null=True, blank=True)
+    # Whose own it is: editors delete no others. On the hot path the column's default
+    # says it (registry/migrations/0011_run_creators.py).
+    created_by = models.UUIDField(null=True, editable=False)
     metadata = models.JSONField(default=dict, blank=True)
 
     package = CandidatePackage()

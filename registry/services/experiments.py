@@ -13,6 +13,7 @@ from registry.refusals import shown
 from registry.sql.counters import take_number
 from tenants.context import acting, bound_alias
 from tenants.models import Project
+from tenants.permissions import demand_maintainer
 from tenants.services import deletion
 
 ARTIFACT_ROOT = "mlflow-artifacts:"
@@ -73,7 +74,11 @@ def _taken(name: str) -> AlreadyExists:
 
 
 def delete_experiment(experiment: Experiment) -> None:
-    """Mark it and its live runs; deleting it twice changes nothing."""
+    """Mark it and its live runs; deleting it twice changes nothing.
+
+    Raises Forbidden unless the actor maintains the project.
+    """
+    demand_maintainer(acting(), "Deleting an experiment")
     if experiment.deleted_at is not None:
         return
     mark = deletion.new_mark()
@@ -82,7 +87,11 @@ def delete_experiment(experiment: Experiment) -> None:
 
 
 def restore_experiment(experiment: Experiment, *, all_runs: bool = False) -> None:
-    """Bring it back with the runs that went along with it, or with all of its runs."""
+    """Bring it back with the runs that went along with it, or with all of its runs.
+
+    Raises Forbidden unless the actor maintains the project.
+    """
+    demand_maintainer(acting(), "Restoring an experiment")
     if experiment.deleted_at is None:
         return
     runs = experiment.runs.filter(deleted_at__isnull=False)

@@ -135,8 +135,13 @@ def delete_model_tag(model: RegisteredModel, *, key: str) -> None:
 
 
 def set_alias(model: RegisteredModel, *, name: str, version: ModelVersion) -> Alias:
-    """Let the alias point at the version, from wherever it points now."""
+    """Let the alias point at the version, from wherever it points now.
+
+    Raises Forbidden for an alias that the project protects, without the right to
+    promote.
+    """
     deletion.refuse_deleted(model)
+    _demand_promotion(model, name)
     deletion.refuse_deleted(version)
     alias = Alias(
         organization_id=model.organization_id,
@@ -153,7 +158,15 @@ def set_alias(model: RegisteredModel, *, name: str, version: ModelVersion) -> Al
     return alias
 
 
+def _demand_promotion(model: RegisteredModel, name: str) -> None:
+    projects = Project.objects.filter(pk=model.project_id)
+    protected = projects.values_list("protected_aliases", flat=True).first() or []
+    if name.casefold() in {each.casefold() for each in protected}:
+        demand(acting(), Permission.REGISTRY_PROMOTE, f"Moving the alias {name!r}")
+
+
 def delete_alias(model: RegisteredModel, *, name: str) -> None:
     """Remove an alias; an absent one is as good as removed."""
     deletion.refuse_deleted(model)
+    _demand_promotion(model, name)
     model.aliases.filter(name=name).delete()

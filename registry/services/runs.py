@@ -20,7 +20,8 @@ from registry.sql import runs as sql
 from registry.sql.counters import take_number
 from registry.sql.runs import NewRun
 from tenants.callers import Caller
-from tenants.context import bound_alias
+from tenants.context import acting, bound_alias
+from tenants.permissions import demand_maintainer
 from tenants.services import deletion
 
 # MLflow keeps a run's name in a tag as well.
@@ -54,6 +55,7 @@ def create_run(
         status=status,
         user_name=user_name,
         start_time_ms=start_time_ms,
+        created_by=acting().id,
     )
     run.save(force_insert=True)
     set_run_tags(run, {**(tags or {}), NAME_TAG: name})
@@ -72,12 +74,18 @@ def update_run(run: Run, **changes: Any) -> Run:
 
 
 def delete_run(run: Run) -> None:
-    """Mark it; deleting it twice changes nothing."""
+    """Mark it; deleting it twice changes nothing.
+
+    Raises Forbidden when the actor neither made it nor maintains the project.
+    """
+    demand_maintainer(acting(), "Deleting somebody else's run", made_by=run.created_by)
     if run.deleted_at is None:
         deletion.put(run, deletion.new_mark())
 
 
 def restore_run(run: Run) -> None:
+    """Raises Forbidden like the deletion."""
+    demand_maintainer(acting(), "Restoring somebody else's run", made_by=run.created_by)
     if run.deleted_at is not None:
         deletion.put(run, deletion.UNMARKED)
 

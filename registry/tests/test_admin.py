@@ -338,8 +338,8 @@ def test_shares_add_up():
     bar = shares(
         [("finished", 3, "success"), ("failed", 1, "danger"), ("killed", 0, "")]
     )
-    assert "width:75.00%" in bar
-    assert "width:25.00%" in bar
+    assert 'x="0.00" width="75.00"' in bar
+    assert 'x="75.00" width="25.00"' in bar
     assert "killed" not in bar
 
 

@@ -16,6 +16,7 @@ from registry.tests.factories import (
     RunFactory,
     candidate_package,
 )
+from tenants.api.openapi import description
 from tenants.models import ProjectMember
 from tenants.tests.factories import make_api_token
 
@@ -163,6 +164,12 @@ def test_expand_chooses_what_is_read(alice, make_runs):
     # Savepoint; admission; runs; release. Then packages, files, params, metrics, tags.
     assert [r["X-Query-Count"] for r in (bare, full)] == ["4", "9"]
     assert alice.get(FRAUD + "runs/?expand=secrets").status_code == 400
+
+
+def test_a_run_without_its_expansions_is_as_described(alice, make_runs):
+    make_runs(1)
+    (bare,) = rows_of(alice, FRAUD + "runs/?expand=")
+    assert set(description()["components"]["schemas"]["Run"]["required"]) <= set(bare)
 
 
 def test_a_detail_page_shows_all_of_a_run(alice, cast):

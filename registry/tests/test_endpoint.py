@@ -51,8 +51,9 @@ def test_the_server_says_what_it_can_do(stranger, mount, api):
 
 @pytest.mark.parametrize("path", ["nothing", "runs/nothing", "runs", "runs/", "a/b/c"])
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
-def test_an_unknown_path_answers_json(stranger, method, path):
-    response = getattr(stranger, method)(PREFIX + path)
+def test_an_unknown_path_answers_json(fraud, stranger, method, path):
+    assert getattr(stranger, method)(PREFIX + path).status_code == 401
+    response = getattr(fraud.client, method)(PREFIX + path)
     status, code, message = error(response)
     assert (status, code) == (404, "ENDPOINT_NOT_FOUND")
     assert message == f"No endpoint at {PREFIX}{path}."

@@ -268,22 +268,23 @@ def test_transfers_take_few_statements(alice_in_fraud, run):
     assert answer["X-Query-Count"] == str(4 + 2 * SAVEPOINT)
 
 
+# What is not found is still told to the trail.
+WRITTEN = """
+SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_user_tables
+WHERE relname NOT LIKE 'audit_logs%'
+"""
+
+
 def test_reading_never_writes(alice_in_fraud, run, store):
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)"
-            " FROM pg_stat_xact_user_tables"
-        )
+        cursor.execute(WRITTEN)
         before = cursor.fetchone()
     assert alice_in_fraud.get(url_of(run, "a")).status_code == 404
     assert "files" not in listed(alice_in_fraud, run)
     query = f"run_id={run.pk.hex}&path=a"
     assert alice_in_fraud.get(f"/get-artifact?{query}").status_code == 404
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)"
-            " FROM pg_stat_xact_user_tables"
-        )
+        cursor.execute(WRITTEN)
         assert cursor.fetchone() == before
     assert nothing_was_stored(store)
 
@@ -395,7 +396,8 @@ def assert_invalid_path(answer, told) -> None:
     body = answer.json()
     assert body["error_code"] == "INVALID_PARAMETER_VALUE", told
     assert answer["Content-Type"] == "application/json"
-    if "\x00" not in str(told):  # refused for itself, in the words for any parameter
+    # These are refused in the words for any parameter.
+    if not {"\x00", "\ud800"} & set(str(told)):
         assert body["message"] == "Invalid path", told
 
 

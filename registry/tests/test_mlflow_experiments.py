@@ -313,7 +313,12 @@ def test_restore_over_mlflow_brings_back_all_runs(fraud, trees):
 def test_restore_elsewhere_brings_back_what_went_along(cast, fraud, trees):
     number, row = trees
     fraud.ok("experiments/delete", experiment_id=number)
-    actor = Actor(kind="user", id=cast.alice.pk, organization_id=cast.acme.pk)
+    actor = Actor(
+        kind="user",
+        id=cast.alice.pk,
+        organization_id=cast.acme.pk,
+        roles=frozenset({"maintainer"}),
+    )
     with tenant_transaction(actor):
         services.restore_experiment(Experiment.objects.get(pk=row.pk))
     assert lives(row) == {"one": True, "two": True, "early": False}

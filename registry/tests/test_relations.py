@@ -19,6 +19,7 @@ from django.db.models import (
     prefetch_related_objects,
 )
 from django.http import JsonResponse
+from django.urls import include
 from django.urls import path as route
 
 from conftest import web_role
@@ -262,7 +263,11 @@ def list_runs(request):
 
 
 list_runs.needs = "tracking:read"  # type: ignore[attr-defined]
-urlpatterns = [route("runs", list_runs)]
+urlpatterns = [
+    route("runs", list_runs),
+    # allauth's middleware, which looks for its pages, stands before all.
+    route("accounts/", include("tenants.accounts.urls")),
+]
 
 
 @pytest.mark.urls(__name__)

@@ -12,6 +12,7 @@ from django.urls import path as route
 from django.urls import register_converter
 from django.urls.converters import StringConverter
 
+from mlops.api.parsing import read_query
 from mlops.errors import InvalidInput, NotFound
 from mlops.streams import Download, download_response, upload_of
 from registry import refusals
@@ -130,7 +131,7 @@ def list_below_root(
 ) -> HttpResponseBase:
     caller = entrance.caller()
     try:
-        place = place_below_root(request.GET.get("path", ""))
+        place = place_below_root(read_query(request).get("path", ""))
         folder = place.folder
     except InvalidInput:
         # Only who may come in is told what is wrong with a request.

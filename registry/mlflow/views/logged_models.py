@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.mlflow import rules
+from registry.mlflow import paging, rules
 from registry.mlflow.endpoint import endpoint
 from tenants.models import Project
 from tenants.permissions import Permission
@@ -20,3 +20,5 @@ def search_logged_models(
     """Find none: they cannot be created yet."""
     rules.experiment_numbers(experiment_ids)
     rules.page_size(max_results)
+    # None was ever given out.
+    paging.unseal(page_token, "logged-models/search", project.pk)
