@@ -21,6 +21,7 @@ from django.test import Client
 from psycopg import sql
 
 from mlops.db import roles
+from mlops.db.privileges import watch
 from mlops.settings import Embedded, env
 from mlops.upkeep import make_missing_months
 from registry.tests.factories import ExperimentFactory, RunFactory, candidate_package
@@ -36,6 +37,14 @@ from tenants.tests.factories import (
 from tests.settings import SUPERUSER_URL, TEST_DATABASE, TEST_VAR
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests on one worker, and all that share the one whole platform."""
+    for item in items:
+        group = str(item.path.parent if item.path.parent.name == "e2e" else item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment, django_db_blocker) -> Iterator[None]:
     """Make this process's database as an installation does: roles, then the owner."""
@@ -48,6 +57,7 @@ def django_db_setup(django_test_environment, django_db_blocker) -> Iterator[None
             passwords = {role: server.password(role) for role in roles.LOGINS}
         roles.bootstrap(SUPERUSER_URL, TEST_DATABASE, passwords)
         _migrate(passwords["app_owner"])
+        watch.is_done = True  # as a server is before its first request
         yield
         connections.close_all()
         _drop_database()

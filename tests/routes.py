@@ -64,6 +64,10 @@ class Route:
     def is_admin(self) -> bool:
         return "admin" in self.namespaces
 
+    @property
+    def is_account_page(self) -> bool:
+        return bool(getattr(self.view, "account_page", False))
+
     def __str__(self) -> str:
         return self.template
 

@@ -18,10 +18,12 @@ from registry.tests.factories import (
 )
 from tenants import models as tenants
 from tenants.tests.factories import (
+    InvitationFactory,
     MembershipFactory,
     ProjectFactory,
     ProjectMemberFactory,
     ServiceAccountFactory,
+    SupportGrantFactory,
     make_api_token,
 )
 from tests.routes import Route, routes
@@ -87,6 +89,8 @@ def add_people(project: tenants.Project) -> None:
     ProjectMemberFactory(project=project, user=None, service_account=account)
     make_api_token(account, project.organization, project)
     ProjectFactory(organization=project.organization)
+    InvitationFactory(organization=project.organization)
+    SupportGrantFactory(organization=project.organization)
 
 
 def costs(client: Any, rows: int) -> dict[str, int]:
@@ -107,6 +111,11 @@ def addresses_of(route: Route) -> list[str]:
 
 
 def cost(client: Any, address: str, rows: int) -> int:
+    """Ask twice: one request in many leases what the next ones may spend."""
+    return min(cost_once(client, address, rows) for _ in range(2))
+
+
+def cost_once(client: Any, address: str, rows: int) -> int:
     response = client.get(address)
     assert response.status_code == 200, f"{address}: {response.content!r}"
     assert len(response.json()["results"]) >= rows, address
@@ -127,6 +136,7 @@ def test_every_list_is_flat_in_queries(alice, cast):
 def test_the_organizations_of_a_session_are_flat_in_queries(stranger, cast, rows):
     MembershipFactory.create_batch(rows - 1, user=cast.mallory)
     stranger.force_login(cast.mallory)
+    stranger.get("/api/v1/organizations/")  # notes, once a minute, that it was seen
     response = stranger.get("/api/v1/organizations/?limit=200")
     assert len(response.json()["results"]) == rows
     # Session; user; savepoint; memberships; release.

@@ -12,7 +12,7 @@ import django
 SLUG = "browsed"
 
 
-def store() -> None:
+def store(slug: str = SLUG) -> None:
     from django.utils import timezone
 
     from mlops.db.uuid7 import fact_id, uuid7
@@ -28,7 +28,7 @@ def store() -> None:
 
     with every_organization(Actor(kind="command", label="e2e"), reason="e2e"):
         now = timezone.now()
-        organization = create_organization(slug=SLUG, name="Browsed")
+        organization = create_organization(slug=slug, name=slug.title())
         project = create_project(organization, slug="fraud", name="Fraud")
         owned = {"organization": organization, "project": project}
         experiment = experiments.create_experiment(project, name="trees")

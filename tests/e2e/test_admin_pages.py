@@ -115,8 +115,8 @@ def page(browser_page: Page) -> Iterator[Page]:
 
 def test_signing_in_leads_to_the_overview(page: Page, stored: Platform) -> None:
     page.goto("/admin/")
-    expect(page).to_have_title("Log in | MLOps platform")
-    page.fill("[name=username]", stored.connection["ADMIN_USERNAME"])
+    expect(page).to_have_title("Sign in | MLOps platform")
+    page.fill("[name=login]", stored.connection["ADMIN_USERNAME"])
     page.fill("[name=password]", stored.connection["ADMIN_PASSWORD"])
     page.click("button[type=submit]")
     expect(page.get_by_role("heading", name="Open alerts")).to_be_visible()

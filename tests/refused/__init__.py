@@ -1,0 +1,1 @@
+"""What the callers of one organization are kept from, under every mount."""
