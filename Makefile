@@ -11,7 +11,7 @@ lint = $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/
 production = PROFILE=production ALLOWED_HOSTS=mlops.example.org TRUSTED_PROXIES=127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint bench soak lock audit-deps packages packages-dev
+.PHONY: help up down test check lint bench soak browser lock audit-deps packages packages-dev
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ bench: packages-dev ## measure; see bench/README.md
 
 soak: packages-dev ## the long tests
 	$(python) -m pytest -m soak
+
+browser: packages-dev ## the pages in headless Chromium
+	$(python) -m pytest -m "browser and not soak"
 
 lock: packages-dev ## pin what the *.in files name, and all that it needs, with hashes
 	@$(call compile,requirements)

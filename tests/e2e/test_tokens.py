@@ -22,7 +22,8 @@ from tenants.authentication import make_token
 from tests.chaos.test_kill import web, web_server
 from tests.e2e.running import Platform, Tenant, running
 
-pytestmark = pytest.mark.e2e
+# Restarts workers of the platform that others share: by `make soak` only.
+pytestmark = [pytest.mark.e2e, pytest.mark.soak]
 
 EVERYDAY, SOAK = 25, 1000
 # What the tests below do on purpose far more often than anybody may.
