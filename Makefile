@@ -24,7 +24,7 @@ down: ## stop what `make up DETACH=1` runs
 	@if [ -x $(python) ]; then exec $(python) manage.py down; fi
 
 test: lint check ## lint, check, and run the tests
-	$(python) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(python) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 check: packages-dev ## migrations are complete; Django's checks as in production
 	$(python) -W "ignore:Got an error" manage.py makemigrations --check --dry-run

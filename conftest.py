@@ -24,6 +24,7 @@ from mlops.db import roles
 from mlops.db.privileges import watch
 from mlops.settings import Embedded, env
 from mlops.upkeep import make_missing_months
+from registry.relations import strict_relations
 from registry.tests.factories import ExperimentFactory, RunFactory, candidate_package
 from tenants.models import Organization, Project, User
 from tenants.tests.factories import (
@@ -36,13 +37,7 @@ from tenants.tests.factories import (
 )
 from tests.settings import SUPERUSER_URL, TEST_DATABASE, TEST_VAR
 
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, and all that share the one whole platform."""
-    for item in items:
-        group = str(item.path.parent if item.path.parent.name == "e2e" else item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+pytest_plugins = ["tests.workers"]
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +105,13 @@ def web_role() -> Iterator[None]:
 
 
 class WebClient(Client):
-    """Django's test client, whose requests run as the web role."""
+    """Django's test client, whose requests run as the web role.
+
+    They may read one package alone, as the page of a run does; the second is a fault.
+    """
 
     def request(self, **request):
-        with web_role():
+        with web_role(), strict_relations(spare=1):
             return super().request(**request)
 
 

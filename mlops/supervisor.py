@@ -34,6 +34,9 @@ FAILURES_BEFORE_READY = 3
 STEADY_SECONDS = 60
 LONGEST_PAUSE = 30
 STOP_SECONDS = 20
+# Each web worker listens by itself. In a reload an old one stays so long beside its
+# successor, which has Django to import first, or connections would be refused.
+TAKEOVER_SECONDS = 10
 LARGEST_HEAD_BYTES = 64 * 1024
 EXAMPLE_PACKAGES = ("mlflow", "sklearn", "matplotlib")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -309,7 +312,7 @@ class Supervisor:
             "--http1-header-read-timeout": str(HEAD_SECONDS * 1000),
             "--http1-buffer-size": str(LARGEST_HEAD_BYTES),
             "--workers-kill-timeout": "10",
-            "--respawn-interval": "0.5",
+            "--respawn-interval": str(TAKEOVER_SECONDS),
             "--working-dir": str(self.repository),
         }
         words = [word for option in options.items() for word in option]

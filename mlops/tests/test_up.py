@@ -161,6 +161,16 @@ def test_killed_database_is_started_again(platform):
     assert processes.wait_until(platform.is_ready, 60)
 
 
+def test_prepare_changes_nothing_the_second_time(platform):
+    platform.started()
+    prepared = platform.manage("prepare", "--json")
+    assert prepared.returncode == 0, prepared.stderr
+    told = json.loads(prepared.stdout)
+    assert (told["admin_password"], told["token"]) == (None, None)
+    planned = platform.manage("prepare", "--dry-run")
+    assert planned.stdout.startswith("Would migrate")
+
+
 def test_children_and_database_end_with_a_killed_supervisor(platform):
     os.kill(platform.started()["pid"], signal.SIGKILL)
     assert processes.wait_until(platform.is_gone, 60)
@@ -173,6 +183,7 @@ def test_up_ends_orphans_and_keeps_what_was_told_once(platform):
     os.kill(pid, signal.SIGSTOP)  # or it would start them again
     for killed in (*masters, pid):
         os.kill(killed, signal.SIGKILL)
+    assert processes.wait_until(lambda: not platform.installation.supervision(), 30)
     orphans = platform.children("web")
     assert orphans
     platform.started()
@@ -188,16 +199,6 @@ def test_down_leaves_no_process(platform):
     assert platform.is_gone()
     again = platform.manage("down", "--json")
     assert (again.returncode, json.loads(again.stdout)["stopped"]) == (0, False)
-
-
-def test_prepare_changes_nothing_the_second_time(platform):
-    platform.started()
-    prepared = platform.manage("prepare", "--json")
-    assert prepared.returncode == 0, prepared.stderr
-    told = json.loads(prepared.stdout)
-    assert (told["admin_password"], told["token"]) == (None, None)
-    planned = platform.manage("prepare", "--dry-run")
-    assert planned.stdout.startswith("Would migrate")
 
 
 def test_up_in_front_tells_and_stops_at_ctrl_c(platform):

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.running import Platform, Tenant, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform() -> Iterator[Platform]:
     with pytest.MonkeyPatch.context() as environment:
         # What is measured here is the server, not what it grants a token.
@@ -19,6 +19,6 @@ def platform() -> Iterator[Platform]:
             yield platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tenant(platform: Platform) -> Tenant:
     return platform.make_tenant()

@@ -1,6 +1,6 @@
 """Rows for every page of the admin, stored by services, as an operator's command.
 
-Run as a program in a platform's environment: it prints the organization's slug.
+Run as a program in a platform's environment.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import django
+
+from tests.e2e.people import store_people
 
 SLUG = "browsed"
 
@@ -124,3 +126,4 @@ def store(slug: str = SLUG) -> None:
 if __name__ == "__main__":
     django.setup()
     store()
+    store_people()

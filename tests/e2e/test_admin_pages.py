@@ -6,29 +6,16 @@ static files are served as they are collected.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect
 
-from tests.e2e.running import DATABASES, FOREIGN, ROOT, Platform
+from tests.e2e.browsing import context_of, sign_in_admin, silent
+from tests.e2e.running import Platform
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = "/usr/bin/chromium"
-SWITCHES = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # What each page must show, by its address below /admin/.
 LISTS = {
     "": "Newest runs",
@@ -68,65 +55,33 @@ DETAILS = {
 
 
 @pytest.fixture(scope="module")
-def stored(platform: Platform) -> Platform:
-    """The platform with a row on every page."""
-    foreign = (*FOREIGN, *DATABASES)
-    own = {name: os.environ[name] for name in os.environ if name not in foreign}
-    place = {"VAR": str(platform.var), "PORT": str(platform.port)}
-    settings = {"DJANGO_SETTINGS_MODULE": "mlops.settings"}
-    command = [sys.executable, "-m", "tests.e2e.stored"]
-    subprocess.run(command, cwd=ROOT, env={**own, **place, **settings}, check=True)
-    return platform
-
-
-@pytest.fixture(scope="module")
-def browser_page(stored: Platform, tmp_path_factory) -> Iterator[Page]:
-    folder = tmp_path_factory.mktemp("chromium")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            folder,
-            executable_path=CHROMIUM,
-            args=SWITCHES,
-            viewport={"width": 1440, "height": 900},
-            base_url=stored.base_url,
-        )
-        yield context.pages[0]
-        context.close()
+def context(
+    stored: Platform, chromium: Browser, admin_state: StorageState
+) -> Iterator[BrowserContext]:
+    with context_of(chromium, stored.base_url, admin_state) as context:
+        context.new_page()
+        yield context
 
 
 @pytest.fixture
-def page(browser_page: Page) -> Iterator[Page]:
-    """The browser's page; a test fails on whatever the console hears meanwhile."""
-    heard: list[str] = []
-
-    def hear_message(message) -> None:
-        heard.append(f"{message.type}: {message.text} ({browser_page.url})")
-
-    def hear_error(error) -> None:
-        heard.append(f"error: {error} ({browser_page.url})")
-
-    browser_page.on("console", hear_message)
-    browser_page.on("pageerror", hear_error)
-    yield browser_page
-    browser_page.remove_listener("console", hear_message)
-    browser_page.remove_listener("pageerror", hear_error)
-    assert heard == []
+def page(context: BrowserContext) -> Iterator[Page]:
+    """The one page of the administrator; its console must stay empty."""
+    with silent(context.pages[0]) as page:
+        yield page
 
 
-def test_signing_in_leads_to_the_overview(page: Page, stored: Platform) -> None:
-    page.goto("/admin/")
-    expect(page).to_have_title("Sign in | MLOps platform")
-    page.fill("[name=login]", stored.connection["ADMIN_USERNAME"])
-    page.fill("[name=password]", stored.connection["ADMIN_PASSWORD"])
-    page.click("button[type=submit]")
-    expect(page.get_by_role("heading", name="Open alerts")).to_be_visible()
-    page.wait_for_load_state("networkidle")
+def test_signing_in_leads_to_the_overview(stored: Platform, chromium: Browser) -> None:
+    with (
+        context_of(chromium, stored.base_url) as context,
+        silent(context.new_page()) as page,
+    ):
+        sign_in_admin(page, stored)
+        expect(page.locator("#main")).to_contain_text("Newest runs")
 
 
 @pytest.mark.parametrize("address", LISTS)
 def test_a_list_opens_in_the_browser(page: Page, address: str) -> None:
     answer = page.goto(f"/admin/{address}")
-    page.wait_for_load_state("networkidle")
     assert answer is not None
     assert answer.status == 200
     expect(page.locator("#main")).to_contain_text(LISTS[address], ignore_case=True)
@@ -138,7 +93,6 @@ def test_a_row_opens_in_the_browser(page: Page, address: str) -> None:
     page.goto(f"/admin/{address}{narrowed}")
     page.locator("#result_list tbody th a").first.click()
     page.wait_for_url("**/change/**")
-    page.wait_for_load_state("networkidle")
     expect(page.locator("#main")).to_contain_text(DETAILS[address])
 
 
@@ -148,7 +102,6 @@ def test_a_run_draws_its_curve(page: Page) -> None:
     curve = page.get_by_role("img", name="val_auc: 0 to 0.89")
     expect(curve).to_be_visible()
     assert page.locator(".mp-curve polyline").count() == 1
-    page.wait_for_load_state("networkidle")
 
 
 def test_filters_open_and_narrow_the_list(page: Page) -> None:
@@ -159,7 +112,6 @@ def test_filters_open_and_narrow_the_list(page: Page) -> None:
     page.get_by_role("button", name="Apply Filters").click()
     page.wait_for_url("**status__exact=FAILED**")
     expect(page.locator("#main")).to_contain_text("No results found")
-    page.wait_for_load_state("networkidle")
 
 
 def test_an_alert_is_acknowledged_by_hand(page: Page) -> None:
@@ -171,7 +123,6 @@ def test_an_alert_is_acknowledged_by_hand(page: Page) -> None:
     page.fill("[name=reason]", "on it")
     page.get_by_role("button", name="Acknowledge").click()
     expect(page.locator("#main")).to_contain_text("1 alert acknowledged.")
-    page.wait_for_load_state("networkidle")
 
 
 def test_a_token_is_issued_by_hand(page: Page, stored: Platform) -> None:
@@ -182,7 +133,6 @@ def test_a_token_is_issued_by_hand(page: Page, stored: Platform) -> None:
     page.get_by_role("button", name="Save", exact=True).click()
     secret = page.locator("#secret").inner_text()
     assert secret.startswith("mlp_u_")
-    page.wait_for_load_state("networkidle")
 
 
 def choose(page: Page, field: str, words: str) -> None:
@@ -193,8 +143,7 @@ def choose(page: Page, field: str, words: str) -> None:
 
 def test_the_palette_finds_a_row(page: Page) -> None:
     page.goto("/admin/")
-    page.wait_for_load_state("networkidle")
     page.keyboard.press("Control+k")
+    expect(page.locator("#search-input-command")).to_be_focused()
     page.keyboard.type("brisk")
     expect(page.get_by_role("link", name="brisk-otter").last).to_be_visible()
-    page.wait_for_load_state("networkidle")

@@ -5,68 +5,27 @@ By the name localhost: browsers offer security keys for names only, never for nu
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tenants.tests.browser import code
-from tests.e2e.running import DATABASES, FOREIGN, ROOT, Platform
-from tests.e2e.test_admin_pages import CHROMIUM, SWITCHES
+from tests.e2e.browsing import context_of, silent
+from tests.e2e.people import PASSWORD, WITH_APP, WITH_KEY
+from tests.e2e.running import Platform
 
 pytestmark = pytest.mark.browser
 
-PASSWORD = "correct horse battery"
-
-
-def make_superuser(platform: Platform, username: str) -> None:
-    foreign = (*FOREIGN, *DATABASES)
-    own = {name: os.environ[name] for name in os.environ if name not in foreign}
-    place = {"VAR": str(platform.var), "PORT": str(platform.port)}
-    person = ["--username", username, "--email", f"{username}@example.com"]
-    subprocess.run(
-        [sys.executable, "manage.py", "createsuperuser", "--noinput", *person],
-        cwd=ROOT,
-        env={**own, **place, "DJANGO_SUPERUSER_PASSWORD": PASSWORD},
-        check=True,
-    )
-
-
-@pytest.fixture(scope="module")
-def context(platform: Platform, tmp_path_factory) -> Iterator[BrowserContext]:
-    folder = tmp_path_factory.mktemp("chromium")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            folder,
-            executable_path=CHROMIUM,
-            args=SWITCHES,
-            base_url=f"http://localhost:{platform.port}",
-        )
-        yield context
-        context.close()
-
 
 @pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """A page without cookies; a test fails on whatever the console hears meanwhile."""
-    context.clear_cookies()
-    page = context.new_page()
-    heard: list[str] = []
-    page.on("console", lambda message: heard.append(f"{message.text} ({page.url})"))
-    page.on("pageerror", lambda error: heard.append(f"{error} ({page.url})"))
-    yield page
-    page.close()
-    assert heard == []
-
-
-@pytest.fixture
-def person(platform: Platform, request: pytest.FixtureRequest) -> str:
-    username = request.node.name.split("_")[1]
-    make_superuser(platform, username)
-    return username
+def page(stored: Platform, chromium: Browser) -> Iterator[Page]:
+    """A page without cookies, whose console must stay empty."""
+    with (
+        context_of(chromium, f"http://localhost:{stored.port}") as context,
+        silent(context.new_page()) as page,
+    ):
+        yield page
 
 
 def give_password(page: Page, username: str) -> None:
@@ -91,11 +50,10 @@ def sign_out(page: Page) -> None:
 def opens_the_admin(page: Page) -> None:
     page.goto("/admin/")
     expect(page.get_by_role("heading", name="Open alerts")).to_be_visible()
-    page.wait_for_load_state("networkidle")
 
 
-def test_app_is_set_up_and_its_code_signs_in(page: Page, person: str) -> None:
-    give_password(page, person)
+def test_app_is_set_up_and_its_code_signs_in(page: Page) -> None:
+    give_password(page, WITH_APP)
     page.goto("/accounts/2fa/totp/activate/")
     confirm_password(page)
     expect(page.locator("img.picture")).to_be_visible()
@@ -106,7 +64,7 @@ def test_app_is_set_up_and_its_code_signs_in(page: Page, person: str) -> None:
     assert len(page.input_value("#recovery_codes").split()) == 10
     sign_out(page)
 
-    give_password(page, person)
+    give_password(page, WITH_APP)
     page.fill("[name=code]", "000000")
     page.get_by_role("button", name="Sign In", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Incorrect code")
@@ -139,10 +97,8 @@ def security_key(page: Page) -> Callable[[], int]:
     return uses
 
 
-def test_key_is_added_and_signs_in(
-    page: Page, person: str, security_key: Callable[[], int]
-) -> None:
-    give_password(page, person)
+def test_key_is_added_and_signs_in(page: Page, security_key: Callable[[], int]) -> None:
+    give_password(page, WITH_KEY)
     page.goto("/accounts/2fa/webauthn/add/")
     confirm_password(page)
     page.fill("[name=name]", "Blue key")
@@ -153,7 +109,7 @@ def test_key_is_added_and_signs_in(
     before = security_key()
     sign_out(page)
 
-    give_password(page, person)
+    give_password(page, WITH_KEY)
     page.wait_for_url("**/2fa/authenticate/")
     page.get_by_role("button", name="Use a security key").click()
     page.wait_for_url(lambda url: "authenticate" not in url)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.browsing import context_of
 from tests.e2e.running import Platform, free_port, running
-from tests.e2e.test_admin_pages import CHROMIUM, SWITCHES
 
 pytestmark = [pytest.mark.browser, pytest.mark.soak]
 
@@ -60,11 +60,9 @@ def platform(provider: str) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def page(platform: Platform) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield browser.new_page(base_url=platform.base_url)
-        browser.close()
+def page(platform: Platform, chromium: Browser) -> Iterator[Page]:
+    with context_of(chromium, platform.base_url) as context:
+        yield context.new_page()
 
 
 def sign_in(page: Page) -> None:

@@ -219,10 +219,9 @@ def test_uses_are_written_when_a_worker_ends(platform: Platform) -> None:
     line = open_line(platform)
     search = {"experiment_ids": ["0"]}
     assert line.ask("POST", SEARCH, issued["token"], search).status == 200
-    owner, before = owner_of(platform), set(web(platform))
+    owner = owner_of(platform)
     os.kill(web_server(platform), signal.SIGHUP)
-    assert processes.wait_until(lambda: line.worker not in web(platform), 30)
-    assert processes.wait_until(lambda: len(web(platform)) >= len(before), 30)
+    assert processes.wait_until(lambda: line.worker not in web(platform), 90)
     listed = json.loads(open_line(platform).ask("GET", TOKENS, owner).body)["results"]
     (row,) = [row for row in listed if row["name"] == "late"]
     assert datetime.fromisoformat(row["last_used_at"]) >= begin.replace(microsecond=0)
