@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +71,14 @@ def rate(name: str, default: str) -> Rate:
 def words(name: str, default: str = "") -> list[str]:
     """Read a comma-separated list; blanks around and between commas do not count."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def networks(name: str, default: str = "") -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read a comma-separated list of networks, such as 10.0.0.0/8, or addresses."""
+    try:
+        return tuple(ip_network(word) for word in words(name, default))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}; write 10.0.0.0/8.") from None
 
 
 def secret(name: str, *, kept_in: Path | None = None) -> str:

@@ -136,3 +136,17 @@ def test_secret_is_one_for_all_who_race_to_make_it(no_secret, tmp_path):
     assert len(seen) == 8
     assert len(set(seen)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_networks_are_read_as_a_list(monkeypatch):
+    monkeypatch.setenv("NETWORKS", "10.1.0.0/16, ::1/128,192.0.2.7")
+    found = [str(network) for network in env.networks("NETWORKS")]
+    assert found == ["10.1.0.0/16", "::1/128", "192.0.2.7/32"]
+    assert env.networks("ABSENT") == ()
+
+
+@pytest.mark.parametrize("text", ["10.1.0.1/16", "10.1.0.0/40", "acme.internal"])
+def test_networks_that_are_none_stop_the_start(monkeypatch, text):
+    monkeypatch.setenv("NETWORKS", text)
+    with pytest.raises(ImproperlyConfigured, match="NETWORKS"):
+        env.networks("NETWORKS")
