@@ -41,7 +41,10 @@ class Permission(TextChoices):
     MEMBERS_READ = "members:read", "see who belongs to it"
     MEMBERS_WRITE = "members:write", "add, remove and change members up to one's role"
     PROJECTS_WRITE = "projects:write", "create, change, delete and restore projects"
-    PROJECT_ADMIN = "project:admin", "change the members of a project"
+    PROJECT_ADMIN = (
+        "project:admin",
+        "change the members of a project and the protection rules of its packages",
+    )
     TOKENS_READ = "tokens:read", "see one's own tokens (admins: all)"
     TOKENS_WRITE = "tokens:write", "issue, rotate and revoke tokens"
     TOKEN_ROTATE_SELF = "token:rotate-self", "give the calling token a new secret"

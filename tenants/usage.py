@@ -7,27 +7,19 @@ and a process that is killed loses the uses of its last `TOKEN_USE_SECONDS`.
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
 import time
 from dataclasses import dataclass
-from multiprocessing.util import Finalize
 
 from django.conf import settings
-from django.db import connection
 from django.http import HttpRequest
 
 from mlops.addresses import client_address, prefix_of
+from mlops.notebooks import Notebook
 from tenants import sql
 from tenants.authentication import Credential
 
-logger = logging.getLogger(__name__)
-
 # Beyond this many between two writes further tokens go unnoted.
 MOST_TOKENS = 100_000
-# Runs before the finalizers of connection pools and threads.
-EXIT_PRIORITY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +27,6 @@ class Use:
     digest: bytes
     prefix: str
     at: float
-
-
-class Notebook:
-    """What this process has seen since it wrote the last time."""
-
-    def __init__(self) -> None:
-        self.begin_anew()
-
-    def begin_anew(self) -> None:
-        """Forget all: a child process leaves the uses of its parent to the parent."""
-        self.uses: dict[str, Use] = {}
-        self.writer: threading.Thread | None = None
-        self.lock = threading.Lock()
-
-    def add(self, public_id: str, use: Use) -> None:
-        with self.lock:
-            self.uses[public_id] = use
-            # With the first use, and not before: a thread does not survive a fork.
-            if self.writer is None:
-                self.start_writing()
-
-    def start_writing(self) -> None:
-        self.writer = threading.Thread(target=write_for_ever, name="usage", daemon=True)
-        self.writer.start()
-        # Not atexit: a worker process made by multiprocessing does not run that.
-        Finalize(None, write, exitpriority=EXIT_PRIORITY)
-
-    def take(self) -> dict[str, Use]:
-        with self.lock:
-            taken, self.uses = self.uses, {}
-        return taken
-
-    def give_back(self, uses: dict[str, Use]) -> None:
-        with self.lock:
-            self.uses = uses | self.uses
-
-
-notebook = Notebook()
-os.register_at_fork(after_in_child=notebook.begin_anew)
 
 
 def note(request: HttpRequest, credential: Credential) -> None:
@@ -108,17 +61,7 @@ def flush() -> int:
         raise
 
 
-def write_for_ever() -> None:
-    while True:
-        time.sleep(settings.TOKEN_USE_SECONDS)
-        write()
-
-
-def write() -> None:
-    """Write, and survive whatever is wrong with the database meanwhile."""
-    try:
-        flush()
-    except Exception:
-        logger.warning("Uses of tokens could not be written yet.", exc_info=True)
-    finally:
-        connection.close()
+notebook: Notebook[str, Use] = Notebook(
+    "tokens", flush, lambda: settings.TOKEN_USE_SECONDS
+)
+write = notebook.write

@@ -9,9 +9,13 @@ from allauth.core import context
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
+from django import forms
 from django.core.exceptions import ValidationError
 
 from tenants.accounts import lockout
+from tenants.services.tokens import end_own_tokens
+
+PASSWORD_CHANGED = "the password was changed"
 
 
 class SignInForm(LoginForm):
@@ -25,6 +29,13 @@ class SignInForm(LoginForm):
 
 
 class PasswordForm(ChangePasswordForm):
+    end_tokens = forms.BooleanField(
+        label="Revoke my API tokens as well",
+        required=False,
+        help_text="In every organization, at once. Choose this if somebody else may"
+        " have known the password: they may have made a token.",
+    )
+
     def clean_oldpassword(self) -> str:
         """The present password can be guessed here as well as where one signs in."""
         attempt = lockout.begin(context.request, self.user.get_username())
@@ -35,6 +46,12 @@ class PasswordForm(ChangePasswordForm):
             raise
         attempt.succeeded()
         return old
+
+    def save(self) -> None:
+        super().save()
+        if self.cleaned_data["end_tokens"]:
+            request_id = str(getattr(context.request, "request_id", ""))
+            end_own_tokens(self.user, reason=PASSWORD_CHANGED, request_id=request_id)
 
 
 class LimitedCodes:

@@ -33,6 +33,7 @@ from django.views.decorators.http import require_safe
 
 from mlops import egress
 from mlops.errors import DomainError, Forbidden, NotFound, Unavailable
+from mlops.reach import Reach
 from tenants.accounts.pages import refusal, serve
 
 # No "none", and nothing whose key both sides would have to know.
@@ -60,12 +61,18 @@ class Discovered:
 _discovered: dict[str, Discovered] = {}
 
 
+def ask(method: str, url: str, **request: Any) -> egress.Answer:
+    """Send to the operator's own provider, on any port."""
+    reach = Reach(opened=settings.OIDC_NETWORKS, ports=None)
+    return egress.send(method, url, reach=reach, **request)
+
+
 def discover(issuer: str) -> dict[str, Any]:
     """Raises Unavailable, also for a document of another issuer."""
     known = _discovered.get(issuer)
     if known is not None and time.monotonic() < known.until:
         return known.document
-    document = egress.send("GET", issuer.rstrip("/") + DISCOVERY).json()
+    document = ask("GET", issuer.rstrip("/") + DISCOVERY).json()
     if document.get("issuer") != issuer:
         raise Unavailable(
             f"OIDC_ISSUER={issuer!r} calls itself {document.get('issuer')!r}."
@@ -217,7 +224,7 @@ def exchange(
         raise Forbidden(f"The ID token belongs to another sign-in. {AGAIN}")
     if endpoint := document.get("userinfo_endpoint"):
         bearer = {"Authorization": f"Bearer {tokens.get('access_token', '')}"}
-        more = egress.send("GET", str(endpoint), headers=bearer).json()
+        more = ask("GET", str(endpoint), headers=bearer).json()
         if more.get("sub") != claims["sub"]:
             raise Forbidden(f"The provider speaks of two different people. {AGAIN}")
         claims = {**more, **claims}
@@ -242,9 +249,8 @@ def fetch_tokens(
     else:
         form["client_secret"] = app.secret
     body = urlencode(form).encode()
-    answer = egress.send(
-        "POST", str(document["token_endpoint"]), headers=headers, body=body
-    )
+    endpoint = str(document["token_endpoint"])
+    answer = ask("POST", endpoint, headers=headers, body=body)
     if 400 <= answer.status < 500:
         raise Forbidden(f"{provider.name} does not accept this answer of its. {AGAIN}")
     return answer.json()
@@ -266,7 +272,7 @@ def verified(
         algorithm = header.get("alg")
         if algorithm not in ALGORITHMS:
             raise jwt.InvalidAlgorithmError(f"alg={algorithm!r}")
-        keys = egress.send("GET", str(document["jwks_uri"])).json()
+        keys = ask("GET", str(document["jwks_uri"])).json()
         claims: dict[str, Any] = jwt.decode(
             id_token,
             key=key_of(keys, header.get("kid")),

@@ -55,11 +55,12 @@ class OrganizationAdmin(Restorable, Dated, TenantAdmin):
     searched = None
     in_palette = True
     ordering = ("-id",)
-    editable = ("name", "metadata")
+    editable = ("name", "storage_limit_bytes", "storage_limit_files", "metadata")
     add_form = NewOrganization
     add_fieldsets = ((None, {"fields": ("slug", "name", "owner")}),)
     fieldsets = (
         (None, {"fields": (("name", "slug"), ("state", "created", "updated"), "key")}),
+        ("Storage", {"fields": (("storage_limit_bytes", "storage_limit_files"),)}),
         ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
     )
     delete_service = staticmethod(organizations.delete_organization)
@@ -143,9 +144,12 @@ def member_line(member: Membership) -> list[Any]:
 LISTS = {
     "Experiments": "registry_experiment",
     "Runs": "registry_run",
+    "Logged models": "registry_loggedmodel",
     "Registered models": "registry_registeredmodel",
     "Model versions": "registry_modelversion",
     "Packages": "registry_package",
+    "Storage usage": "registry_storageusage",
+    "Protection rules": "registry_packageprotectionrule",
     "Deployments": "registry_deployment",
     "Alerts": "monitoring_alert",
     "Alert rules": "monitoring_alertrule",
@@ -195,6 +199,9 @@ class ProjectAdmin(Restorable, Dated, TenantAdmin):
         "switched_off",
         "protected_aliases",
         "viewers_download",
+        "duplicate_files",
+        "storage_limit_bytes",
+        "storage_limit_files",
         "metadata",
     )
     change_form = SwitchedProject
@@ -224,6 +231,15 @@ class ProjectAdmin(Restorable, Dated, TenantAdmin):
                     "description",
                     ("state", "created", "updated"),
                     "key",
+                )
+            },
+        ),
+        (
+            "Storage",
+            {
+                "fields": (
+                    ("storage_limit_bytes", "storage_limit_files"),
+                    "duplicate_files",
                 )
             },
         ),

@@ -9,8 +9,10 @@ from tenants.api.fields import Label, Metadata, RowSerializer, StrictSerializer
 from tenants.models import (
     ApiToken,
     DefaultRole,
+    DuplicateFiles,
     Feature,
     GrantState,
+    Invitation,
     Membership,
     Organization,
     OrganizationRole,
@@ -52,18 +54,34 @@ class OrganizationSerializer(RowSerializer):
             "id",
             "slug",
             "name",
+            "storage_limit_bytes",
+            "storage_limit_files",
             "metadata",
             "created_at",
             "updated_at",
             "deleted_at",
         ]
-        read_only_fields = ["slug", "deleted_at"]
+        # How much an organization may hold is the operator's to say.
+        read_only_fields = [
+            "slug",
+            "storage_limit_bytes",
+            "storage_limit_files",
+            "deleted_at",
+        ]
 
 
 class ConfirmSerializer(StrictSerializer):
     confirm = serializers.CharField(
         max_length=63, default="", allow_blank=True, help_text="The slug, once more."
     )
+
+
+class StorageLimit(serializers.IntegerField):
+    """The most that packages may hold; null: as the installation has it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs |= {"min_value": 0, "max_value": 2**63 - 1}
+        super().__init__(required=False, allow_null=True, **kwargs)
 
 
 class ProjectSerializer(RowSerializer):
@@ -94,6 +112,13 @@ class ProjectSerializer(RowSerializer):
     viewers_download = serializers.BooleanField(
         required=False, help_text="Whether viewers may list and download artifacts."
     )
+    duplicate_files = serializers.ChoiceField(
+        DuplicateFiles.choices,
+        required=False,
+        help_text="What becomes of an upload to a path where other bytes stand.",
+    )
+    storage_limit_bytes = StorageLimit()
+    storage_limit_files = StorageLimit()
     metadata = Metadata(required=False)
 
     class Meta:
@@ -107,6 +132,9 @@ class ProjectSerializer(RowSerializer):
             "switched_off",
             "protected_aliases",
             "viewers_download",
+            "duplicate_files",
+            "storage_limit_bytes",
+            "storage_limit_files",
             "metadata",
             "created_at",
             "updated_at",
@@ -127,7 +155,7 @@ class MemberSerializer(RowSerializer):
     user = Label(
         source="user.username",
         max_length=LOGIN_LENGTH,
-        help_text="User name; to add somebody, the e-mail address does as well.",
+        help_text="User name; to add somebody, the e-mail address.",
     )
     user_id = serializers.UUIDField(read_only=True)
     name = serializers.CharField(source="user.get_full_name", read_only=True)
@@ -151,6 +179,15 @@ class MemberSerializer(RowSerializer):
         if self.instance and login != self.instance.user.username:
             raise serializers.ValidationError("A membership stays its person's.")
         return login
+
+
+class InvitedSerializer(RowSerializer):
+    """Who was sent an invitation instead; its link is in the mail alone."""
+
+    class Meta:
+        model = Invitation
+        fields = ["id", "email", "role", "sent_at", "expires_at"]
+        read_only_fields = fields
 
 
 class ProjectMemberSerializer(RowSerializer):

@@ -34,6 +34,7 @@ from tenants.api.filters import (
 from tenants.api.serializers import (
     ApproveGrantSerializer,
     ConfirmSerializer,
+    InvitedSerializer,
     IssueTokenSerializer,
     MemberSerializer,
     NewTokenSerializer,
@@ -187,12 +188,24 @@ class MemberViewSet(
         "destroy": Permission.MEMBERS_WRITE,
     }
 
-    def perform_create(self, serializer: Any) -> None:
-        asked = changes_of(serializer)
-        user = members.find_user(asked["user"]["username"])
-        serializer.instance = members.add_member(
-            self.organization, user=user, role=asked["role"]
+    @extend_schema(
+        responses={
+            201: MemberSerializer,
+            202: InvitedSerializer,
+        }
+    )
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Add a former member by user name or e-mail (201); anybody else's e-mail
+        address is sent an invitation (202), whether they have an account or not."""
+        asked = self.asked(MemberSerializer)
+        joined = members.join_or_invite(
+            self.organization, login=asked["user"]["username"], role=asked["role"]
         )
+        if isinstance(joined, Membership):
+            shown: Any = self.get_serializer(joined)
+            return Response(shown.data, status=status.HTTP_201_CREATED)
+        shown = InvitedSerializer(joined)
+        return Response(shown.data, status=status.HTTP_202_ACCEPTED)
 
     def perform_update(self, serializer: Any) -> None:
         if role := changes_of(serializer).get("role"):

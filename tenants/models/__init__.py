@@ -3,6 +3,7 @@ from tenants.models.invitations import Invitation, InvitationState
 from tenants.models.organizations import (
     ALIVE,
     DefaultRole,
+    DuplicateFiles,
     Feature,
     Membership,
     Organization,
@@ -21,6 +22,7 @@ __all__ = [
     "ALIVE",
     "ApiToken",
     "DefaultRole",
+    "DuplicateFiles",
     "Feature",
     "GrantState",
     "Invitation",

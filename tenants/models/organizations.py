@@ -52,12 +52,30 @@ class DefaultRole(models.TextChoices):
     EDITOR = "editor"
 
 
+class DuplicateFiles(models.TextChoices):
+    """What becomes of an upload to a path where other bytes stand already."""
+
+    ALLOW = "allow", "replace the file"
+    DENY = "deny", "refuse the upload"
+
+
+def storage_limit(of: str) -> models.BigIntegerField:
+    return models.BigIntegerField(
+        null=True,
+        blank=True,
+        help_text=f"The most {of} that its packages may hold; empty: as the"
+        " installation has it.",
+    )
+
+
 class Organization(SoftDeleted):
     """The tenant: the root of everything that a caller may see."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.CharField(max_length=63, validators=[valid_slug])
     name = models.CharField(max_length=200)
+    storage_limit_bytes = storage_limit("bytes")
+    storage_limit_files = storage_limit("files")
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -72,6 +90,10 @@ class Organization(SoftDeleted):
             models.UniqueConstraint(fields=["slug"], name="organizations_slug"),
             models.CheckConstraint(
                 condition=Q(slug__regex=SLUG_PATTERN), name="organizations_slug_shape"
+            ),
+            models.CheckConstraint(
+                condition=Q(storage_limit_bytes__gte=0) & Q(storage_limit_files__gte=0),
+                name="organizations_storage_limits",
             ),
         ]
 
@@ -150,6 +172,16 @@ class Project(TenantModel, SoftDeleted):
         db_default=True,
         help_text="Viewers may list and download artifacts.",
     )
+    duplicate_files = models.CharField(
+        max_length=5,
+        choices=DuplicateFiles,
+        default=DuplicateFiles.ALLOW,
+        db_default=DuplicateFiles.ALLOW,
+        help_text="What becomes of an upload to a path of a package where other bytes"
+        " stand; MLflow's clients always replace.",
+    )
+    storage_limit_bytes = storage_limit("bytes")
+    storage_limit_files = storage_limit("files")
     metadata = models.JSONField(default=dict, blank=True)
 
     objects = ProjectManager()
@@ -173,6 +205,14 @@ class Project(TenantModel, SoftDeleted):
             models.CheckConstraint(
                 condition=Q(switched_off__contained_by=Feature.values),
                 name="projects_switched_off",
+            ),
+            models.CheckConstraint(
+                condition=Q(duplicate_files__in=DuplicateFiles.values),
+                name="projects_duplicate_files",
+            ),
+            models.CheckConstraint(
+                condition=Q(storage_limit_bytes__gte=0) & Q(storage_limit_files__gte=0),
+                name="projects_storage_limits",
             ),
         ]
 

@@ -74,6 +74,10 @@ class ApiToken(TenantModel):
     rotated_from = models.UUIDField(null=True, editable=False)
     previous_digest = models.BinaryField(max_length=32, null=True, editable=False)
     previous_valid_until = models.DateTimeField(null=True, editable=False)
+    # Of all secrets before that one: whoever uses one of them raises an alarm.
+    retired_digests = ArrayField(
+        models.BinaryField(max_length=32), default=list, editable=False
+    )
 
     objects = TokenManager()
 

@@ -9,6 +9,7 @@ from mlops.db.uniques import claiming
 from mlops.errors import Conflict, NotFound
 from tenants.models import (
     ApiToken,
+    Invitation,
     Membership,
     Organization,
     OrganizationRole,
@@ -18,21 +19,48 @@ from tenants.models import (
     User,
 )
 from tenants.services import deletion
-from tenants.services.addresses import holder_of
+from tenants.services.addresses import proven_by
+from tenants.services.invitations import invite
 from tenants.services.rights import demand_organization_role
 
 NO_OWNER = "An organization needs an owner; make somebody else an owner first."
 
 
-def find_user(login: str) -> User:
-    """Find an active user by user name, or by an e-mail that they have proved to read.
+def find_acquaintance(login: str) -> User | None:
+    """Find who is or was in the bound organization, by user name or proven e-mail.
 
-    Raises NotFound; an address that was only claimed may be somebody else's.
+    Nobody else is looked for: whether an account exists on this installation is no
+    organization's business.
     """
-    user = User.objects.filter(username=login).first() or holder_of(login)
-    if user is None or not login or not user.is_active:
-        raise NotFound(f"No user has the user name or e-mail {login!r}.")
-    return user
+    named = Q(user__username=login) | Q(user__email__iexact=login)
+    met = Membership.objects.filter(named, user__is_active=True)
+    for membership in met.select_related("user").order_by("pk") if login else ():
+        user = membership.user
+        if user.username == login or login.lower() in proven_by(user):
+            return user
+    return None
+
+
+def join_or_invite(
+    organization: Organization, *, login: str, role: str
+) -> Membership | Invitation:
+    """Add somebody whom the organization knows; mail an invitation to anybody else.
+
+    An e-mail address of an account that the organization never met is answered as one
+    that nobody has, and so is a user name: NotFound. Raises Forbidden for a role above
+    the actor's, AlreadyExists for a member or a pending invitation.
+    """
+    demand_organization_role(role)
+    user = find_acquaintance(login)
+    if user is not None:
+        return add_member(organization, user=user, role=role)
+    if "@" not in login:
+        raise NotFound(
+            f"Nobody who is or was a member has the user name {login!r}; write an"
+            " e-mail address to invite a person."
+        )
+    invitation, _ = invite(organization, email=login, role=role)
+    return invitation
 
 
 def find_member(login: str) -> User:

@@ -30,7 +30,7 @@ def create_organization(
 
 
 def update_organization(organization: Organization, **changes: Any) -> Organization:
-    """Change `name` or `metadata`; the slug is the address and stays."""
+    """Change anything but the slug, which is the address and stays."""
     deletion.refuse_deleted(organization)
     for field, value in changes.items():
         setattr(organization, field, value)

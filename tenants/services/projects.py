@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlops.db.uniques import claiming
-from tenants.models import DefaultRole, Organization, Project
+from tenants.models import DefaultRole, DuplicateFiles, Organization, Project
 from tenants.services import deletion
 from tenants.services.slugs import checked_slug
 
@@ -25,6 +25,9 @@ def create_project(
     switched_off: Sequence[str] = (),
     protected_aliases: Sequence[str] = PROTECTED,
     viewers_download: bool = True,
+    duplicate_files: str = DuplicateFiles.ALLOW,
+    storage_limit_bytes: int | None = None,
+    storage_limit_files: int | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Project:
     """Make a project; a trigger gives it experiment 0, "Default".
@@ -40,6 +43,9 @@ def create_project(
         switched_off=list(switched_off),
         protected_aliases=list(protected_aliases),
         viewers_download=viewers_download,
+        duplicate_files=duplicate_files,
+        storage_limit_bytes=storage_limit_bytes,
+        storage_limit_files=storage_limit_files,
         metadata=metadata or {},
     )
     with claiming(NOUN, slug=slug):

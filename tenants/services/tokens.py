@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import DEFAULT_DB_ALIAS
@@ -11,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS
 from mlops.errors import Forbidden, InvalidInput, InvalidState, Unauthenticated
 from tenants import sql
 from tenants.authentication import Credential, NewToken, make_token, read_token
-from tenants.context import acting, bound_alias
+from tenants.context import acting, bound_alias, tenant_transaction
 from tenants.models import (
     ApiToken,
     Organization,
@@ -30,6 +31,8 @@ EVERYTHING = "*"
 DEFAULT_DAYS = 90
 MAX_DAYS = 365
 MAX_OVERLAP_HOURS = 24
+# One a day for a year, the longest that a token lives without a rotation.
+MOST_RETIRED = 365
 
 
 def issue_token(
@@ -127,8 +130,8 @@ def rotate_token(
 ) -> tuple[ApiToken, str]:
     """Give the token a new secret; the old one works for `overlap_hours` more.
 
-    Its digest stays until the next rotation, so that a use after the overlap is told
-    from a guess and raises an alarm (tenants.failures).
+    Its digest stays, so that a use after the overlap is told from a guess and raises
+    an alarm (tenants.failures). So do those of MOST_RETIRED secrets before it.
     Raises InvalidState for a token that is revoked or has expired, Forbidden for one
     that the actor could not have issued: the new secret is worth as much.
     """
@@ -142,6 +145,9 @@ def rotate_token(
     if token.revoked_at is not None or token.expires_at <= now:
         raise InvalidState("The token is revoked or has expired; issue another one.")
     new = make_token(token.kind, token.public_id)
+    if token.previous_digest is not None:
+        retired = [*token.retired_digests, token.previous_digest][-MOST_RETIRED:]
+        token.retired_digests = [bytes(digest) for digest in retired]
     token.previous_digest = token.digest
     token.previous_valid_until = now + timedelta(hours=overlap_hours)
     token.expires_at = now + _lifetime(days)
@@ -178,6 +184,23 @@ def revoke_token(token: ApiToken, *, reason: str = "") -> ApiToken:
         token.revoked_reason = reason
         token.save(update_fields=["revoked_at", "revoked_reason", "updated_at"])
     return token
+
+
+def end_own_tokens(person: User, *, reason: str, request_id: str = "") -> int:
+    """End all tokens of the person who acts; return how many there were.
+
+    An entry of each organization's own trail: what one of them sees is its own token.
+    """
+    actor, ended = acting(), 0
+    for organization, *_ in sql.memberships(person.pk):
+        there = replace(actor, organization_id=organization)
+        with tenant_transaction(there, request_id=request_id, reason=reason):
+            own = ApiToken.objects.usable().filter(user=person)
+            ended += own.update(revoked_at=_now(), revoked_reason=reason)
+    # As it was: what comes next in this transaction is no organization's business.
+    bound = str(actor.organization_id or "")
+    sql.bind(DEFAULT_DB_ALIAS, bound, str(actor), request_id, "")
+    return ended
 
 
 def report_leak(text: str, *, request_id: str = "") -> None:

@@ -210,7 +210,10 @@ def test_every_admin_stands_on_the_tenant_base():
 
 
 # Models without a page of their own, and where they show instead.
-WITHOUT_PAGE = {"tenants.ProjectCounter": "the numbers in the list of projects"}
+WITHOUT_PAGE = {
+    "tenants.ProjectCounter": "the numbers in the list of projects",
+    "registry.UploadPart": "how many and how large, on the page of their upload",
+}
 
 
 def test_every_model_has_its_page():
@@ -423,6 +426,7 @@ def test_only_the_changed_fields_of_a_form_reach_the_service(root, cast):
             "description": "",
             "default_role": "none",
             "viewers_download": "on",
+            "duplicate_files": "allow",
             "metadata": "{}",
         },
         follow=True,

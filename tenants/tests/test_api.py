@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.utils import timezone
 
 from conftest import client_of
-from tenants.models import ApiToken, Membership, Organization, Project, ProjectMember
+from tenants.models import (
+    ApiToken,
+    Membership,
+    Organization,
+    Project,
+    ProjectMember,
+    User,
+)
 from tenants.tests.factories import (
     MembershipFactory,
     ProjectMemberFactory,
@@ -173,34 +182,93 @@ def test_list_shows_a_service_account_its_projects_only(cast):
 # Members
 
 
-def test_create_adds_a_person_by_user_name_or_e_mail(alice):
-    UserFactory(username="carol", email="carol@example.org")
-    made = alice.post(
-        ACME + "members/", {"user": "CAROL@example.org", "role": "member"}, **JSON
-    )
-    assert made.status_code == 201
+@pytest.mark.parametrize("login", ["carol", "CAROL@example.org"])
+def test_create_brings_a_former_member_back(alice, cast, login):
+    carol = UserFactory(username="carol", email="carol@example.org")
+    former = {"organization": cast.acme, "user": carol}
+    MembershipFactory(**former, deleted_at=timezone.now())
+    made = alice.post(ACME + "members/", {"user": login, "role": "member"}, **JSON)
+    assert made.status_code == 201, made.content
     assert (made.json()["user"], made.json()["role"]) == ("carol", "member")
     again = alice.post(ACME + "members/", {"user": "carol", "role": "member"}, **JSON)
     assert again.status_code == 409
     assert error_of(again) == "Member with user 'carol' already exists; choose another."
 
 
-def test_create_says_so_when_nobody_is_called_that(alice):
-    response = alice.post(ACME + "members/", {"user": "x", "role": "member"}, **JSON)
-    assert response.status_code == 404
-    assert "'x'" in error_of(response)
+def masked(response, *texts: str) -> tuple[int, bytes]:
+    content = re.sub(UUIDS_AND_TIMES, b"?", response.content)
+    for text in texts:
+        content = content.replace(text.encode(), b"WHO")
+    return response.status_code, content
+
+
+UUIDS_AND_TIMES = rb"[0-9a-f-]{36}|20[0-9]{2}-[0-9T:.-]+Z"
+
+
+def test_create_does_not_tell_which_user_names_exist(alice, cast):
+    """Mallory has an account on this installation, nobody-here has none."""
+    answers = {
+        masked(
+            alice.post(ACME + "members/", {"user": who, "role": "member"}, **JSON), who
+        )
+        for who in (cast.mallory.username, "nobody-here")
+    }
+    ((status, content),) = answers
+    assert status == 404
+    assert b"invite a person" in content
+
+
+def test_create_invites_an_address_whether_it_has_an_account_or_not(
+    alice, cast, mailoutbox, django_capture_on_commit_callbacks
+):
+    UserFactory(username="carol", email="carol@example.org")
+    asked = ["carol@example.org", "dave@example.org"]
+    with django_capture_on_commit_callbacks(execute=True):
+        answers = {
+            masked(
+                alice.post(ACME + "members/", {"user": who, "role": "member"}, **JSON),
+                who,
+            )
+            for who in asked
+        }
+    ((status, content),) = answers
+    assert status == 202
+    assert b'"email":"WHO"' in content
+    assert [mail.to for mail in mailoutbox] == [[who] for who in asked]
+    assert not stored(Membership).filter(user__username="carol").exists()
+    body = {"user": "carol@example.org", "role": "member"}
+    assert alice.post(ACME + "members/", body, **JSON).status_code == 409
+
+
+def test_an_address_that_a_former_member_only_claims_is_invited(alice, cast):
+    carol = UserFactory(username="carol", email="")
+    former = {"organization": cast.acme, "user": carol}
+    MembershipFactory(**former, deleted_at=timezone.now())
+    User.objects.filter(pk=carol.pk).update(email="ceo@example.org")
+    EmailAddress.objects.create(user=carol, email="ceo@example.org", verified=False)
+    body = {"user": "ceo@example.org", "role": "admin"}
+    assert alice.post(ACME + "members/", body, **JSON).status_code == 202
+    assert not stored(Membership).filter(user=carol, deleted_at=None).exists()
+
+
+def test_a_former_member_without_an_active_account_is_not_brought_back(alice, cast):
+    gone = UserFactory(username="gone", is_active=False)
+    former = {"organization": cast.acme, "user": gone}
+    MembershipFactory(**former, deleted_at=timezone.now())
+    body = {"user": "gone", "role": "member"}
+    assert alice.post(ACME + "members/", body, **JSON).status_code == 404
 
 
 def test_nobody_grants_above_their_own_role(cast):
     carol, dora = UserFactory(), UserFactory()
     MembershipFactory(organization=cast.acme, user=carol, role="admin")
     admin = client_of(make_api_token(carol, cast.acme).text)
-    body = {"user": dora.username, "role": "owner"}
+    body = {"user": dora.email or "dora@example.org", "role": "owner"}
     refused = admin.post(ACME + "members/", body, **JSON)
     assert refused.status_code == 403
     assert "role='owner'" in error_of(refused)
     allowed = admin.post(ACME + "members/", {**body, "role": "admin"}, **JSON)
-    assert allowed.status_code == 201
+    assert allowed.status_code == 202
     owner = membership(cast.acme, cast.alice)
     assert admin.patch(owner, {"role": "member"}, **JSON).status_code == 403
     assert admin.delete(owner).status_code == 403

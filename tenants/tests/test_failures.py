@@ -13,6 +13,7 @@ from django.db.models import F
 from audit.models import AuditLog
 from conftest import WebClient, client_of
 from mlops import throttles
+from mlops.db import throttling
 from mlops.env import Rate
 from tenants.authentication import make_token
 from tenants.models import ApiToken
@@ -157,6 +158,29 @@ def test_an_old_secret_raises_an_alarm_without_an_overlap_too(cast, as_trail):
     old, _, _ = rotated(cast)
     assert statuses(client_of(old), 1) == [401]
     assert len(as_trail("token.reused")) == 1
+
+
+def test_every_secret_that_was_rotated_away_raises_an_alarm(cast, as_trail):
+    first, second, row = rotated(cast)
+    address = f"{ACME}tokens/{row.pk}/rotate/"
+    answer = client_of(second).post(address, {"overlap_hours": 0}, JSON)
+    third = answer.json()["token"]
+    last = client_of(third).post(address, {"overlap_hours": 0}, JSON).json()["token"]
+    for text in (first, second, third):
+        throttling.forget(throttles.bucket("reused_token", row.public_id))
+        assert statuses(client_of(text), 1) == [401]
+    assert len(as_trail("token.reused")) == 3
+    assert statuses(client_of(last), 1) == [200]
+
+
+def test_former_secrets_show_nowhere(cast, as_trail):
+    _, second, row = rotated(cast)
+    client_of(second).post(f"{ACME}tokens/{row.pk}/rotate/", {}, JSON)
+    (digest,) = ApiToken._base_manager.get(pk=row.pk).retired_digests
+    trail = as_trail("tenants.api_token.updated")
+    assert any("retired_digests" in entry.after for entry in trail)
+    for entry in trail:
+        assert bytes(digest).hex() not in f"{entry.before} {entry.after}"
 
 
 def test_an_alarm_sounds_through_a_refused_address(cast, as_trail):

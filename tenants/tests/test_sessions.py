@@ -13,11 +13,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from audit.models import AuditLog
 from audit.tests.trail import only_entry
-from conftest import Cast, WebClient
+from conftest import Cast, WebClient, client_of
 from mlops.browsers import BEGAN, NOTED_EVERY_SECONDS, SEEN
 from tenants.context import EVERY, Actor, binding
-from tenants.models import Membership, ProjectMember, User
+from tenants.models import Membership, Organization, ProjectMember, User
 from tenants.services import sessions as services
 from tenants.tests.browser import (
     NEW_PASSWORD,
@@ -27,7 +28,7 @@ from tenants.tests.browser import (
     make_person,
     signed_in_browser,
 )
-from tenants.tests.factories import make_api_token
+from tenants.tests.factories import MembershipFactory, make_api_token
 from tenants.tests.superuser import superuser
 
 HOUR = 3600
@@ -117,6 +118,50 @@ def test_changing_the_password_ends_the_other_sessions(browsers):
     first.post("/accounts/password/change/", {**body, "oldpassword": PASSWORD})
     assert is_signed_in(first)
     assert [is_signed_in(each) for each in others] == [False, False]
+
+
+def change_password(browser: WebClient, **more: str) -> None:
+    body = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, **more}
+    done = browser.post("/accounts/password/change/", {**body, "oldpassword": PASSWORD})
+    assert done.status_code == 302
+
+
+def tokens_of(carol: User, *organizations: Organization) -> list[WebClient]:
+    for organization in organizations:
+        MembershipFactory(organization=organization, user=carol)
+    return [client_of(make_api_token(carol, each).text) for each in organizations]
+
+
+def test_api_tokens_outlive_the_password_unless_asked_otherwise(browsers, carol, cast):
+    (token,) = tokens_of(carol, cast.acme)
+    change_password(browsers[0])
+    assert token.get("/api/v1/organizations/acme/").status_code == 200
+
+
+def test_changing_the_password_revokes_ones_tokens_everywhere_when_asked(
+    browsers, carol, cast, bob
+):
+    tokens = tokens_of(carol, cast.acme, cast.umbrella)
+    change_password(browsers[0], end_tokens="on")
+    for token, slug in zip(tokens, ("acme", "umbrella"), strict=True):
+        assert token.get(f"/api/v1/organizations/{slug}/").status_code == 401
+    # Nobody else's, and the page's own session goes on.
+    assert bob.get("/api/v1/organizations/acme/").status_code == 200
+    assert is_signed_in(browsers[0])
+    for organization in (cast.acme, cast.umbrella):
+        (entry,) = AuditLog._base_manager.filter(
+            organization_id=organization.pk, action="tenants.api_token.updated"
+        )
+        assert entry.actor_id == carol.pk
+        assert entry.reason == "the password was changed"
+        assert entry.request_id
+
+
+def test_a_wrong_password_revokes_no_token(browsers, carol, cast):
+    (token,) = tokens_of(carol, cast.acme)
+    body = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "end_tokens": "on"}
+    browsers[0].post("/accounts/password/change/", {**body, "oldpassword": "wrong"})
+    assert token.get("/api/v1/organizations/acme/").status_code == 200
 
 
 def set_password(carol: User) -> None:
