@@ -38,7 +38,7 @@ CAPTURED: dict[str, Rows | Batches] = {
     "tenants.SupportGrant": Rows(),
     "tenants.ServiceAccount": Rows(),
     "tenants.ApiToken": Rows(
-        redact=["digest", "previous_digest"],
+        redact=["digest", "previous_digest", "retired_digests"],
         ignore=["last_used_at", "last_used_ip_prefix"],
     ),
     "tenants.Invitation": Rows(
@@ -56,8 +56,22 @@ CAPTURED: dict[str, Rows | Batches] = {
     "registry.RunInput": Batches(
         by="run", names="dataset", digest=["run", "dataset", "tags"]
     ),
-    "registry.Package": Rows(),
+    "registry.LoggedModel": Rows(),
+    "registry.LoggedModelParam": Batches(
+        by="logged_model", names="key", digest=["logged_model", "key", "value"]
+    ),
+    "registry.LoggedModelTag": Rows(),
+    "registry.LoggedModelMetric": Batches(by="logged_model", names="name", span="step"),
+    "registry.RunModel": Batches(
+        by="run",
+        names="logged_model",
+        digest=["run", "role", "logged_model", "step"],
+    ),
+    "registry.Package": Rows(ignore=["last_downloaded_at"]),
     "registry.PackageFile": Rows(),
+    "registry.PackageProtectionRule": Rows(),
+    "registry.RetentionRule": Rows(),
+    "registry.MultipartUpload": Rows(redact=["reference"]),
     "registry.RegisteredModel": Rows(ignore=["last_version"]),
     "registry.RegisteredModelTag": Rows(),
     "registry.ModelVersion": Rows(),
@@ -78,6 +92,8 @@ EXEMPT: dict[str, str] = {
     "auth.Permission": "made from the models by migrate",
     "registry.Blob": "bytes by digest; the files that name them are captured",
     "registry.LatestMetric": "derived from run_metrics",
+    "registry.UploadPart": "bytes on their way; the upload they belong to is captured",
+    "registry.StorageUsage": "counted from package_files, whose rows are captured",
     "usersessions.UserSession": "where a session is; signing in and out is recorded",
     "tenants.ProjectCounter": "the next free number; what gets numbers is captured",
 }

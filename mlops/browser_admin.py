@@ -100,11 +100,14 @@ UNFOLD = {
                 "items": [
                     _entry("Experiments", "science", "registry_experiment"),
                     _entry("Runs", "directions_run", "registry_run"),
+                    _entry("Logged models", "model_training", "registry_loggedmodel"),
                     _entry(
                         "Registered models", "deployed_code", "registry_registeredmodel"
                     ),
                     _entry("Model versions", "history", "registry_modelversion"),
                     _entry("Packages", "package_2", "registry_package"),
+                    _entry("Uploads", "upload_file", "registry_multipartupload"),
+                    _entry("Retention rules", "auto_delete", "registry_retentionrule"),
                     _entry("Datasets", "database", "registry_dataset"),
                     _entry("Deployments", "rocket_launch", "registry_deployment"),
                 ],

@@ -26,6 +26,19 @@ class InvalidInput(DomainError):
     code = "invalid_input"
 
 
+class PreconditionFailed(DomainError):
+    """What the request expects to find is not what stands there."""
+
+    code = "precondition_failed"
+    status = 412
+
+
+class LimitExceeded(InvalidInput):
+    """An object holds as much as it may."""
+
+    code = "limit_exceeded"
+
+
 class InvalidState(DomainError):
     """The object is not in a state that allows this."""
 

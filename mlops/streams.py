@@ -21,6 +21,7 @@ from mlops.api.parsing import content_length
 from mlops.errors import InvalidInput, TooLarge
 
 DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 TEXT = "text/plain; charset=utf-8"
@@ -102,11 +103,16 @@ class EmptyBody(Body):
         return b""
 
 
-def upload_of(request: HttpRequest, *, max_bytes: int) -> Upload:
-    """Raises TooLarge or InvalidInput by the headers alone; reads nothing."""
+def upload_of(
+    request: HttpRequest, *, max_bytes: int, sha256: str | None = None
+) -> Upload:
+    """Raises TooLarge or InvalidInput by the headers alone; reads nothing.
+
+    `sha256` is what the address says of the body, if it does.
+    """
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise InvalidInput("Send the bytes as they are, without Content-Encoding.")
-    sha256 = digest_of(request)
+    sha256 = the_one_of(sha256, digest_of(request), checksum_of(request))
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         # Django takes a body without a length for an empty one.
         source = request.environ["wsgi.input"]  # type: ignore[attr-defined]
@@ -121,6 +127,30 @@ def digest_of(request: HttpRequest) -> str | None:
     """Read the SHA-256 of a Content-Digest header (RFC 9530), as hexadecimal."""
     found = DIGEST.search(request.headers.get("Content-Digest", ""))
     return base64.b64decode(found[1]).hex() if found else None
+
+
+def checksum_of(request: HttpRequest) -> str | None:
+    """Read the SHA-256 of X-Checksum-Sha256, as package clients send it."""
+    return checked_sha256("X-Checksum-Sha256", request.headers.get("X-Checksum-Sha256"))
+
+
+def checked_sha256(name: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    if not SHA256.fullmatch(text):
+        raise InvalidInput(
+            f"{name}={text[:70]!r}: send the SHA-256 of the body as 64 hexadecimal"
+            " digits."
+        )
+    return text.lower()
+
+
+def the_one_of(*digests: str | None) -> str | None:
+    """Raises InvalidInput when a body is said to have two different digests."""
+    said = {digest for digest in digests if digest}
+    if len(said) > 1:
+        raise InvalidInput("The request says two different digests of its body.")
+    return next(iter(said), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +227,16 @@ def _with_headers(response: HttpResponseBase, download: Download) -> HttpRespons
     for name, value in HARMLESS.items():
         response[name] = value
     response["ETag"] = f'"{download.sha256}"'
+    response["Repr-Digest"] = digest_header(download.sha256)
     response["Content-Type"] = type_of(download.name)
     disposition = content_disposition_header(True, download.name)
     response["Content-Disposition"] = disposition or "attachment"
     return response
+
+
+def digest_header(sha256: str) -> str:
+    """Write the digest as RFC 9530 has it, of the whole whatever part is sent."""
+    return f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:"
 
 
 def type_of(name: str) -> str:

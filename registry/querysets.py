@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
-from django.db.models import Count, Subquery, Sum
+from django.apps import apps
+from django.db.models import (
+    BigIntegerField,
+    Count,
+    OuterRef,
+    Subquery,
+    Sum,
+)
+from django.db.models.functions import Cast, Coalesce
 
 from registry import relations
 from tenants.querysets import TenantManager, TenantQuerySet
@@ -31,6 +40,10 @@ class RunQuerySet(TenantQuerySet):
         return self.annotate(package_id=Subquery(packages[:1]))
 
 
+class LoggedModelQuerySet(TenantQuerySet):
+    pass
+
+
 class ModelQuerySet(TenantQuerySet):
     pass
 
@@ -53,16 +66,41 @@ class PackageQuerySet(TenantQuerySet):
         return self.filter(deleted_at__isnull=True, status__in=self.READABLE)
 
     def with_totals(self) -> Self:
-        """Add `file_count` and `total_bytes`."""
-        return self.annotate(
-            file_count=Count("files"), total_bytes=Sum("files__size_bytes", default=0)
+        """Add `file_count` and `total_bytes`: sub-queries, for the page's rows only."""
+        files = apps.get_model("registry", "PackageFile").objects
+        mine = files.filter(
+            organization_id=OuterRef("organization_id"), package_id=OuterRef("pk")
         )
+        together = mine.order_by().values("package_id")
+        count = together.annotate(count=Count("pk")).values("count")
+        total = together.annotate(total=Sum("size_bytes")).values("total")
+        return self.annotate(
+            file_count=Coalesce(Subquery(count), 0),
+            # A sum of numbers is a decimal to the database.
+            total_bytes=Cast(Coalesce(Subquery(total), Decimal(0)), BigIntegerField()),
+        )
+
+
+class ProtectionRuleQuerySet(TenantQuerySet):
+    pass
+
+
+class RetentionRuleQuerySet(TenantQuerySet):
+    pass
+
+
+class StorageUsageQuerySet(TenantQuerySet):
+    pass
 
 
 ProjectRowManager = TenantManager.from_queryset(ProjectRowQuerySet)
 ExperimentManager = TenantManager.from_queryset(ExperimentQuerySet)
 RunManager = TenantManager.from_queryset(RunQuerySet)
+LoggedModelManager = TenantManager.from_queryset(LoggedModelQuerySet)
 ModelManager = TenantManager.from_queryset(ModelQuerySet)
 ModelVersionManager = TenantManager.from_queryset(ModelVersionQuerySet)
 DeploymentManager = TenantManager.from_queryset(DeploymentQuerySet)
 PackageManager = TenantManager.from_queryset(PackageQuerySet)
+ProtectionRuleManager = TenantManager.from_queryset(ProtectionRuleQuerySet)
+RetentionRuleManager = TenantManager.from_queryset(RetentionRuleQuerySet)
+StorageUsageManager = TenantManager.from_queryset(StorageUsageQuerySet)

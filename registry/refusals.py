@@ -6,7 +6,9 @@ never existed, whichever path the request took.
 
 from __future__ import annotations
 
-from mlops.errors import InvalidInput, NotFound
+from django.conf import settings
+
+from mlops.errors import InvalidInput, LimitExceeded, NotFound
 
 SHOWN_CHARACTERS = 250
 
@@ -34,6 +36,30 @@ def no_experiment(iid: object) -> NotFound:
 def deleted_experiment(iid: object) -> InvalidInput:
     return InvalidInput(
         f"The experiment {iid} must be in the 'active' state. Current state is deleted."
+    )
+
+
+def no_logged_model(model_id: str) -> NotFound:
+    return NotFound(f"Logged model with ID '{shown(model_id)}' not found.")
+
+
+def deleted_logged_model(model_id: str) -> InvalidInput:
+    return InvalidInput(
+        f"The logged model {model_id} must be in the 'active' state. "
+        "Current state is deleted."
+    )
+
+
+def most(limit: str) -> int:
+    """Return how many the installation allows: of `run_params`, for example."""
+    return int(settings.OBJECT_LIMITS[limit])
+
+
+def no_room(limit: str, owner: str, *, holds: int, more: int) -> LimitExceeded:
+    noun = limit.rpartition("_")[2]
+    return LimitExceeded(
+        f"{owner} has {holds} {noun}; {more} more would exceed the limit of "
+        f"{most(limit)} (LIMIT_{limit.upper()})."
     )
 
 

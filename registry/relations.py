@@ -10,24 +10,37 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.apps import apps
 from django.db.models import CharField, F, OuterRef, Q, Value
 from django.db.models.functions import Cast, Concat
 
 if TYPE_CHECKING:
-    from registry.models import Package, Run
+    from registry.models import LoggedModel, Package, Run
     from registry.querysets import PackageQuerySet
 
+    Owner: TypeAlias = Run | LoggedModel
+
 PREFIX = "ml_candidate_"
+# What a logged model's package is called, before its id: the same rule, another name.
+MODEL_PREFIX = "ml_model_"
 VERSION = "-"
 
 PackageKey = tuple[Any, Any, str]
 
-_strict: ContextVar[bool] = ContextVar("strict_relations", default=False)
+
+@dataclass(slots=True)
+class Allowance:
+    """How many packages may still be read one by one."""
+
+    reads: int
+
+
+_allowance: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
 
 
 class NotPrefetched(RuntimeError):
@@ -35,16 +48,17 @@ class NotPrefetched(RuntimeError):
 
 
 @contextmanager
-def strict_relations() -> Iterator[None]:
+def strict_relations(*, spare: int = 0) -> Iterator[None]:
     """Inside, a package that was not prefetched raises instead of costing a query.
 
     For code that shows many rows: there, one query per row is a fault of the code.
+    `spare` reads are let through, for code that also looks at single rows.
     """
-    token = _strict.set(True)
+    token = _allowance.set(Allowance(spare))
     try:
         yield
     finally:
-        _strict.reset(token)
+        _allowance.reset(token)
 
 
 def all_packages() -> PackageQuerySet:
@@ -52,11 +66,11 @@ def all_packages() -> PackageQuerySet:
     return packages
 
 
-def name_of(run: Run) -> str:
-    return f"{PREFIX}{run.iid}"
+def name_of(row: Owner) -> str:
+    return row.package_name
 
 
-def key_of_run(run: Run) -> PackageKey:
+def key_of_run(run: Owner) -> PackageKey:
     return run.organization_id, run.project_id, name_of(run)
 
 
@@ -79,25 +93,25 @@ class CandidatePackage:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, run: Run | None, owner: type | None = None) -> Any:
+    def __get__(self, run: Owner | None, owner: type | None = None) -> Any:
         if run is None:
             return self
         if not self.is_cached(run):
             run._state.fields_cache[self.name] = self._find(run)
         return run._state.fields_cache[self.name]
 
-    def __set__(self, run: Run, package: Package | None) -> None:
+    def __set__(self, run: Owner, package: Package | None) -> None:
         run._state.fields_cache[self.name] = package
 
-    def is_cached(self, run: Run) -> bool:
+    def is_cached(self, run: Owner) -> bool:
         return self.name in run._state.fields_cache
 
     def get_prefetch_querysets(
-        self, instances: Sequence[Run], querysets: Any = None
+        self, instances: Sequence[Owner], querysets: Any = None
     ) -> tuple[
         PackageQuerySet,
         Callable[[Package], PackageKey],
-        Callable[[Run], PackageKey],
+        Callable[[Owner], PackageKey],
         bool,
         str,
         bool,
@@ -105,8 +119,11 @@ class CandidatePackage:
         packages = packages_of(instances, querysets[0] if querysets else None)
         return packages, key_of_package, key_of_run, True, self.name, False
 
-    def _find(self, run: Run) -> Package | None:
-        if _strict.get():
+    def _find(self, run: Owner) -> Package | None:
+        allowance = _allowance.get()
+        if allowance is not None:
+            allowance.reads -= 1
+        if allowance is not None and allowance.reads < 0:
             raise NotPrefetched(
                 f'The package of run {run.pk} was read alone; add prefetch_related("'
                 f'{self.name}") to the query set of the list.'
@@ -115,7 +132,7 @@ class CandidatePackage:
 
 
 def packages_of(
-    runs: Sequence[Run], packages: PackageQuerySet | None = None
+    runs: Sequence[Owner], packages: PackageQuerySet | None = None
 ) -> PackageQuerySet:
     """Narrow `packages` to those of the runs: live and of the contract version."""
     packages = all_packages() if packages is None else packages
@@ -123,7 +140,7 @@ def packages_of(
     return packages.filter(matching(runs), version=VERSION)
 
 
-def matching(runs: Sequence[Run]) -> Q:
+def matching(runs: Sequence[Owner]) -> Q:
     """Project and names in pairs: two independent lists would mix the projects."""
     names: dict[tuple[Any, Any], list[str]] = defaultdict(list)
     for run in runs:

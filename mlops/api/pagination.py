@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils.crypto import constant_time_compare, salted_hmac
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -27,34 +29,37 @@ SIGNATURE_BYTES = 20
 
 
 class KeysetPagination(BasePagination):
-    """Newest first by id; a view may order by another unique field with `keyset`."""
+    """Newest first by id; a view may order by another unique field with `keyset`.
+
+    Or by several that are unique together, all of them upwards or all downwards.
+    """
 
     limit_param = "limit"
     cursor_param = "cursor"
-    keyset = "-id"
+    keyset: str | tuple[str, ...] = "-id"
 
     def paginate_queryset(
         self, queryset: Any, request: Request, view: Any = None
     ) -> list[Any]:
         self.request = request
         keyset = getattr(view, "keyset", self.keyset)
-        self.field = keyset.lstrip("-")
+        keyset = (keyset,) if isinstance(keyset, str) else keyset
+        self.fields = [name.lstrip("-") for name in keyset]
         limit = read_limit(request.query_params.get(self.limit_param))
         cursor = request.query_params.get(self.cursor_param)
         if cursor is not None:
-            beyond = "lt" if keyset.startswith("-") else "gt"
-            last = open_cursor(cursor, scope_of(request))
-            queryset = queryset.filter(**{f"{self.field}__{beyond}": last})
+            last = json.loads(open_cursor(cursor, scope_of(request)))
+            queryset = queryset.filter(beyond(keyset, last))
         # One row more than asked for tells whether there is a next page.
-        rows = list(queryset.order_by(keyset)[: limit + 1])
+        rows = list(queryset.order_by(*keyset)[: limit + 1])
         self.page, self.has_next = rows[:limit], len(rows) > limit
         return self.page
 
     def next_link(self) -> str | None:
         if not self.has_next:
             return None
-        last = getattr(self.page[-1], self.field)
-        cursor = seal_cursor(str(last), scope_of(self.request))
+        last = [str(getattr(self.page[-1], field)) for field in self.fields]
+        cursor = seal_cursor(json.dumps(last), scope_of(self.request))
         here = self.request.build_absolute_uri()
         return replace_query_param(here, self.cursor_param, cursor)
 
@@ -87,6 +92,20 @@ class KeysetPagination(BasePagination):
                 "schema": {"type": "string"},
             },
         ]
+
+
+def beyond(keyset: Sequence[str], last: Sequence[str]) -> Q:
+    """Rows behind the one with these values, in the order of the keyset.
+
+    The first field stands alone before the alternatives, so that an index that begins
+    with it is entered at the right place.
+    """
+    side = "lt" if keyset[0].startswith("-") else "gt"
+    field, value = keyset[0].lstrip("-"), last[0]
+    if len(keyset) == 1:
+        return Q((f"{field}__{side}", value))
+    behind = Q((f"{field}__{side}", value)) | beyond(keyset[1:], last[1:])
+    return Q((f"{field}__{side}e", value)) & behind
 
 
 def read_limit(text: str | None) -> int:

@@ -53,6 +53,8 @@ ROLES = (
     Role(
         "app_rw",
         settings={
+            # Its statements are short: to compile one would cost more than it saves.
+            "jit": "off",
             "statement_timeout": "5s",
             "lock_timeout": "2s",
             "idle_in_transaction_session_timeout": "10s",

@@ -13,6 +13,7 @@ from mlops.streams import (
     TEXT,
     Download,
     Span,
+    digest_header,
     download_response,
     span_of,
     type_of,
@@ -116,6 +117,7 @@ def test_a_download_is_whole_and_harmless():
         "Content-Type": "application/octet-stream",
         "Cross-Origin-Resource-Policy": "same-origin",
         "ETag": ETAG,
+        "Repr-Digest": digest_header(SHA256),
         "Vary": "Authorization, Cookie",
         "X-Content-Type-Options": "nosniff",
     }

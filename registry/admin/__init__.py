@@ -2,5 +2,17 @@
 
 from __future__ import annotations
 
-from registry.admin import deployments, experiments, facts, models, packages, runs
+from registry.admin import (
+    deployments,
+    experiments,
+    facts,
+    logged_models,
+    models,
+    package_files,
+    packages,
+    protection,
+    retention,
+    runs,
+    uploads,
+)
 from registry.admin.overview import overview

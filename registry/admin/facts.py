@@ -15,17 +15,20 @@ from registry.models import (
     Alias,
     ExperimentTag,
     LatestMetric,
+    LoggedModelMetric,
+    LoggedModelParam,
+    LoggedModelTag,
     Metric,
     ModelVersionTag,
-    PackageFile,
     Param,
     RegisteredModelTag,
     RunInput,
+    RunModel,
     RunTag,
 )
 from tenants.admin import TenantAdmin
 from tenants.admin_lists import CreatedFilter, OrganizationFilter, as_uuid
-from tenants.admin_panels import code, link_to, number, size
+from tenants.admin_panels import code, link_to, number
 
 
 class ParentFilter(TextFilter):
@@ -138,15 +141,33 @@ class RunInputAdmin(PartAdmin):
         return ", ".join(f"{tag.get('key')}={tag.get('value')}" for tag in row.tags)
 
 
-@admin.register(PackageFile)
-class PackageFileAdmin(PartAdmin):
-    parent = "package"
-    ordering = ("-id",)
+@admin.register(LoggedModelParam, LoggedModelTag)
+class LoggedModelTextAdmin(PartAdmin):
+    parent = "logged_model"
 
-    @display(description="Path")
-    def name_of(self, row: PackageFile) -> str:
-        return row.path
 
-    @display(description="Size")
-    def value_of(self, row: PackageFile) -> str:
-        return size(row.size_bytes)
+@admin.register(LoggedModelMetric)
+class LoggedModelMetricAdmin(PartAdmin):
+    parent = "logged_model"
+    list_display = ("name_of", "value_of", "step", "dataset_name", "belongs_to")
+
+    @display(description="Value")
+    def value_of(self, row: LoggedModelMetric) -> str:
+        return number(row.value)
+
+
+@admin.register(RunModel)
+class RunModelAdmin(PartAdmin):
+    parent = "run"
+    list_display = ("name_of", "value_of", "step", "belongs_to")
+
+    def get_list_select_related(self, request: HttpRequest) -> list[str]:
+        return ["run", "logged_model"]
+
+    @display(description="Logged model")
+    def name_of(self, row: RunModel) -> str:
+        return link_to(row.logged_model)
+
+    @display(description="Role")
+    def value_of(self, row: RunModel) -> str:
+        return row.get_role_display()

@@ -202,7 +202,7 @@ class ModelVersionAdmin(Restorable, Dated, TenantAdmin):
                     ("registered_model", "version", "project"),
                     ("stage_badge", "status_badge", "state"),
                     "description",
-                    ("run", "package"),
+                    ("run", "logged_model", "package"),
                     "source",
                     ("run_link", "status_message"),
                     ("created", "updated", "key"),

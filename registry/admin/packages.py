@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
@@ -12,11 +16,13 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from registry.admin.parts import content, files_panel, versions_panel, with_files
-from registry.models import Blob, ModelVersion, Package, Run
+from registry.admin.previews import PICKLES
+from registry.models import Blob, ModelVersion, Package, PackageFile, Run
 from registry.relations import PREFIX
-from tenants.admin import Dated, TenantAdmin
+from registry.services import packages
+from tenants.admin import Dated, Restorable, TenantAdmin
 from tenants.admin_lists import CreatedFilter, DeletedFilter
-from tenants.admin_panels import Panel, badge, code, link_to, size
+from tenants.admin_panels import NOTHING, Panel, badge, code, link_to, size, when
 
 TYPE_TONES = {"candidate": "info", "model": "primary"}
 STATUS_TONES = {
@@ -28,8 +34,18 @@ STATUS_TONES = {
 }
 
 
+class ChosenStatus(ModelForm):
+    status = forms.ChoiceField(
+        choices=[(s, s.label) for s in packages.CHOSEN_STATUSES],
+        help_text="Hidden packages are found by those who know them; deprecated ones"
+        " are shown as such.",
+    )
+
+
 @admin.register(Package)
-class PackageAdmin(Dated, TenantAdmin):
+class PackageAdmin(Restorable, Dated, TenantAdmin):
+    """Packages, of which people change the status and nothing else."""
+
     list_display = (
         "title",
         "where",
@@ -50,6 +66,9 @@ class PackageAdmin(Dated, TenantAdmin):
     list_select_related = ("organization", "project")
     search_fields = ("name",)
     search_help_text = "Id or start of the name"
+    in_palette = True
+    editable = ("status",)
+    change_form = ChosenStatus
     fieldsets = (
         (
             None,
@@ -57,14 +76,22 @@ class PackageAdmin(Dated, TenantAdmin):
                 "fields": (
                     ("name", "version"),
                     ("project", "candidate"),
-                    ("type_badge", "status_badge", "total"),
-                    ("state", "created", "updated"),
+                    ("type_badge", "total", "warning"),
+                    ("status", "state", "downloaded"),
+                    ("created", "updated"),
                     "key",
                 )
             },
         ),
         ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
     )
+
+    delete_service = staticmethod(packages.delete_package)
+    restore_service = staticmethod(packages.restore_package)
+    consequence = "Nobody finds it any more, until it is restored here or purged."
+
+    def change_row(self, row: Package, **changes: Any) -> Package:
+        return packages.update_package(row, **changes)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return with_files(super().get_queryset(request))
@@ -88,6 +115,20 @@ class PackageAdmin(Dated, TenantAdmin):
     @display(description="Content")
     def total(self, row: Any) -> str:
         return f"{row.file_count or 0:,} files, {size(row.total_bytes or 0)}"
+
+    @display(description="Last download")
+    def downloaded(self, row: Package) -> str:
+        return when(row.last_downloaded_at)
+
+    @display(description="Warning")
+    def warning(self, row: Package) -> str:
+        """Asks for one file with such an ending."""
+        endings = (Q(path__iendswith=ending) for ending in PICKLES)
+        files = PackageFile.objects.filter(
+            organization_id=row.organization_id, package_id=row.pk
+        )
+        found = files.filter(reduce(or_, endings)).exists()
+        return badge("contains pickle", "warning") if found else NOTHING
 
     @display(description="Run")
     def candidate(self, row: Package) -> str:

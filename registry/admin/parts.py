@@ -6,9 +6,11 @@ from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from registry.admin.previews import pickle_badge
 from registry.models import (
     Deployment,
     DeploymentStatus,
@@ -34,6 +36,8 @@ from tenants.admin_panels import (
 )
 
 SHOWN = 200
+# Of a package; the list behind the panel has them all.
+FILES_SHOWN = 50
 FIRST_FILES = 3
 RUN_TONES = {
     "Finished": "success",
@@ -74,22 +78,31 @@ def content(package: Any) -> SafeString | str:
     return stack(link_to(package, text), paths + more)
 
 
-def files_panel(package: Package | None) -> Panel:
+def files_panel(package: Package | None, *, holder: str = "run") -> Panel:
     if package is None:
-        return Panel("Package", empty="This run has no package.", wide=True)
+        return Panel("Package", empty=f"This {holder} has no package.", wide=True)
     files = PackageFile.objects.filter(
         organization_id=package.organization_id, package_id=package.pk
     )
     return Panel(
         f"Files of {package.name}",
-        ("Path", "Size", "SHA-256"),
-        [
-            [text(file.path), size(file.size_bytes), code(file.sha256)]
-            for file in files.order_by("path")[:SHOWN]
-        ],
+        ("Path", "Size", "SHA-256", "", ""),
+        [file_line(file) for file in files.order_by("path")[:FILES_SHOWN]],
         link=list_url("registry_packagefile", package=package.pk),
         wide=True,
     )
+
+
+def file_line(file: PackageFile) -> list[Any]:
+    return [
+        link_to(file, text(file.path)),
+        size(file.size_bytes),
+        code(file.sha256),
+        pickle_badge(file.path),
+        link(
+            reverse("admin:registry_packagefile_download", args=[file.pk]), "Download"
+        ),
+    ]
 
 
 def versions_panel(versions: QuerySet, title: str) -> Panel:

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
@@ -32,8 +33,10 @@ from registry.models import (
     Param,
     Run,
     RunInput,
+    RunModel,
     RunTag,
 )
+from registry.relations import strict_relations
 from registry.services import runs
 from registry.sql.curves import sample_curves
 from tenants.admin import Dated, Restorable, TenantAdmin
@@ -87,6 +90,13 @@ class RunAdmin(Restorable, Dated, TenantAdmin):
     delete_service = staticmethod(runs.delete_run)
     restore_service = staticmethod(runs.restore_run)
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """The page is made right here, so that a package read alone is noticed."""
+        with strict_relations():
+            response = super().changelist_view(request, extra_context)
+            is_page = isinstance(response, TemplateResponse)
+            return response.render() if is_page else response
+
     def relations_of(self, rows: Sequence[Run]) -> list[Any]:
         return [Prefetch("package", with_files(Package.objects.all()))]
 
@@ -138,6 +148,7 @@ class RunAdmin(Restorable, Dated, TenantAdmin):
             params_panel(Param.objects.filter(**mine)),
             tags_panel(RunTag.objects.filter(**mine)),
             inputs_panel(RunInput.objects.filter(**mine)),
+            models_panel(RunModel.objects.filter(**mine)),
             files_panel(row.package),
             versions_panel(versions, "Registered from this run"),
         ]
@@ -179,6 +190,23 @@ def inputs_panel(inputs: QuerySet) -> Panel:
         "Inputs",
         ("Dataset", "Context", "Source"),
         [[used_data(row), context_of(row), text(row.dataset.source)] for row in rows],
+    )
+
+
+def models_panel(uses: QuerySet) -> Panel:
+    rows = uses.select_related("logged_model").order_by("id")[:SHOWN]
+    return Panel(
+        "Logged models",
+        ("Model", "Role", "Step", "Status"),
+        [
+            [
+                link_to(row.logged_model),
+                row.get_role_display(),
+                row.step,
+                row.logged_model.get_status_display(),
+            ]
+            for row in rows
+        ],
     )
 
 

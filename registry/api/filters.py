@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import django_filters
+from django.db.models import QuerySet
 from django_filters.rest_framework import FilterSet
 
 from registry.models import (
@@ -10,6 +11,7 @@ from registry.models import (
     Experiment,
     ModelVersion,
     Package,
+    PackageStatus,
     RegisteredModel,
     Run,
 )
@@ -50,10 +52,31 @@ class ModelVersionFilterSet(LiveFilterSet):
         fields = ["stage", "status"]
 
 
+class StatusFilter(django_filters.ChoiceFilter):
+    """Packages to be found, unless those of another status are asked for."""
+
+    SHOWN = (PackageStatus.DEFAULT, PackageStatus.DEPRECATED, PackageStatus.ERROR)
+
+    def filter(self, qs: QuerySet, value: str | None) -> QuerySet:
+        if not value:
+            return qs.filter(deleted_at=None, status__in=self.SHOWN)
+        return qs.filter(status=value)
+
+
 class PackageFilterSet(FilterSet):
+    # Bounded by the project. An index on parts of names would be taken for equality,
+    # too, and make the look-up of runs' packages slow.
+    name_contains = django_filters.CharFilter(
+        field_name="name", lookup_expr="icontains", min_length=2
+    )
+    status = StatusFilter(
+        choices=PackageStatus.choices,
+        label="Left out: all but hidden ones and those under way or deleted.",
+    )
+
     class Meta:
         model = Package
-        fields = ["name", "version", "type", "status"]
+        fields = ["name", "version", "type"]
 
 
 class DeploymentFilterSet(LiveFilterSet):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -14,11 +15,15 @@ from registry.models import (
     ModelVersion,
     Package,
     PackageFile,
+    PackageProtectionRule,
+    PackageRole,
+    PackageType,
     RegisteredModel,
     Run,
     RunStatus,
     Stage,
 )
+from registry.services.packages import CHOSEN_STATUSES
 from registry.services.runs import MAX_TAG
 from tenants.api.fields import (
     Label,
@@ -58,12 +63,28 @@ class PackageFileSerializer(RowSerializer):
         read_only_fields = fields
 
 
+class ListedFileSerializer(PackageFileSerializer):
+    """A file with the address from which it is downloaded."""
+
+    url = serializers.SerializerMethodField()
+
+    class Meta(PackageFileSerializer.Meta):
+        fields = [*PackageFileSerializer.Meta.fields, "url"]
+        read_only_fields = fields
+
+    def get_url(self, file: PackageFile) -> str:
+        actor, package = self.context["view"].actor, file.package
+        place = f"organizations/{actor.organization}/projects/{actor.project}"
+        name, version = quote(package.name, safe=""), quote(package.version, safe="")
+        return f"/api/v1/{place}/packages/{name}/{version}/{quote(file.path)}"
+
+
 class PackageSummarySerializer(RowSerializer):
     """A package with what it holds in sum; `files` are the first ones by path."""
 
     file_count = serializers.IntegerField(read_only=True)
     total_bytes = serializers.IntegerField(read_only=True)
-    files = PackageFileSerializer(source="first_files", many=True, read_only=True)
+    files = ListedFileSerializer(source="first_files", many=True, read_only=True)
 
     class Meta:
         model = Package
@@ -83,7 +104,7 @@ class PackageSummarySerializer(RowSerializer):
 class PackageSerializer(RowSerializer):
     file_count = serializers.IntegerField(read_only=True)
     total_bytes = serializers.IntegerField(read_only=True)
-    metadata = Metadata(read_only=True)
+    metadata = Metadata(required=False)
 
     class Meta:
         model = Package
@@ -97,9 +118,19 @@ class PackageSerializer(RowSerializer):
             "total_bytes",
             "metadata",
             "created_by",
+            "last_downloaded_at",
             *STAMPS,
         ]
-        read_only_fields = fields
+        read_only_fields = [
+            *("name", "version", "type", "created_by", "last_downloaded_at"),
+            "deleted_at",
+        ]
+
+    def validate_status(self, status: str) -> str:
+        """The others say what becomes of a package, and nobody says so by hand."""
+        if status not in CHOSEN_STATUSES:
+            raise serializers.ValidationError(f"Use {', '.join(CHOSEN_STATUSES)}.")
+        return status
 
 
 class PackageFilePageSerializer(serializers.Serializer):
@@ -115,6 +146,83 @@ class PackageDetailSerializer(PackageSerializer):
     class Meta(PackageSerializer.Meta):
         fields = [*PackageSerializer.Meta.fields, "files"]
         read_only_fields = fields
+
+
+class PushedPackageSerializer(RowSerializer):
+    class Meta:
+        model = Package
+        fields = ["id", "name", "version", "type", "status"]
+        read_only_fields = fields
+
+
+class PushedFileSerializer(serializers.Serializer):
+    """A file that was put there, and the package that it lies in."""
+
+    path = serializers.CharField(source="file.path")
+    size_bytes = serializers.IntegerField(source="file.size_bytes")
+    sha256 = serializers.CharField(source="file.sha256")
+    package = PushedPackageSerializer()
+
+
+class ManifestFileSerializer(serializers.Serializer):
+    path = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    sha256 = serializers.CharField()
+
+
+class ManifestSerializer(serializers.Serializer):
+    """All files of a package or folder, to be checked against what was downloaded."""
+
+    name = serializers.CharField()
+    version = serializers.CharField()
+    folder = serializers.CharField(allow_blank=True)
+    file_count = serializers.IntegerField()
+    total_bytes = serializers.IntegerField()
+    files = ManifestFileSerializer(many=True)
+
+
+class ProtectionRuleSerializer(RowSerializer):
+    # The service says what is wrong with a pattern, blanks at its ends included.
+    name_pattern = serializers.CharField(max_length=255, trim_whitespace=False)
+    package_type = serializers.ChoiceField(
+        PackageType.choices, allow_blank=True, required=False
+    )
+    push_role = serializers.ChoiceField(
+        PackageRole.choices, allow_blank=True, required=False
+    )
+    delete_role = serializers.ChoiceField(
+        PackageRole.choices, allow_blank=True, required=False
+    )
+
+    class Meta:
+        model = PackageProtectionRule
+        fields = [
+            "id",
+            "name_pattern",
+            "package_type",
+            "push_role",
+            "delete_role",
+            "created_by",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = ["created_by"]
+
+
+class RoomSerializer(serializers.Serializer):
+    """What is held, and what may be; null is no limit."""
+
+    size_bytes = serializers.IntegerField()
+    file_count = serializers.IntegerField()
+    limit_bytes = serializers.IntegerField(allow_null=True)
+    limit_files = serializers.IntegerField(allow_null=True)
+
+
+class StorageSerializer(serializers.Serializer):
+    """Of the project; of the organization as well for its owners and admins."""
+
+    project = RoomSerializer()
+    organization = RoomSerializer(allow_null=True)
 
 
 class Milliseconds(serializers.IntegerField):
@@ -236,6 +344,9 @@ class ModelVersionSerializer(RowSerializer):
     model = serializers.UUIDField(source="registered_model_id")
     model_name = serializers.CharField(source="registered_model.name", read_only=True)
     run = serializers.UUIDField(source="run_id", required=False, allow_null=True)
+    logged_model = serializers.UUIDField(
+        source="logged_model_id", read_only=True, allow_null=True
+    )
     package = serializers.UUIDField(
         source="package_id", read_only=True, allow_null=True
     )
@@ -267,6 +378,7 @@ class ModelVersionSerializer(RowSerializer):
             "path",
             "run",
             "run_link",
+            "logged_model",
             "package",
             "tags",
             "aliases",

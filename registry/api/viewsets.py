@@ -4,23 +4,23 @@ import time
 from typing import Any
 
 from django.db.models import Prefetch
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mlops.errors import Conflict, InvalidInput
+from mlops.errors import Conflict
 from registry.api import serializers
+from registry.api.expanding import EXPAND, ExpandMixin
 from registry.api.filters import (
     DeploymentFilterSet,
     ExperimentFilterSet,
     ModelFilterSet,
     ModelVersionFilterSet,
-    PackageFilterSet,
     RunFilterSet,
 )
+from registry.api.strict import StrictReadMixin
 from registry.models import (
     Alias,
     Deployment,
@@ -94,30 +94,27 @@ class ExperimentViewSet(
         experiments.restore_experiment(experiment)
 
 
-EXPANSIONS: dict[str, Prefetch | str] = {
-    "package": Prefetch("package", summed_packages()),
-    "params": "params",
-    "metrics": "latest_metrics",
-    "tags": "tags",
-}
-EXPAND = OpenApiParameter(
-    "expand",
-    OpenApiTypes.STR,
-    description="Which of package, params, metrics and tags to add, by commas; in a"
-    " list package if left out, else all of them. What is left out costs nothing.",
-)
-
-
 @extend_schema_view(
     list=extend_schema(parameters=[EXPAND]),
     retrieve=extend_schema(parameters=[EXPAND]),
 )
 class RunViewSet(
-    ReadMixin, mixins.CreateModelMixin, ChangeMixin, RestoreMixin, ProjectViewSet
+    ExpandMixin,
+    StrictReadMixin,
+    mixins.CreateModelMixin,
+    ChangeMixin,
+    RestoreMixin,
+    ProjectViewSet,
 ):
     queryset = Run.objects.select_related("experiment")
     serializer_class = serializers.RunSerializer
     filterset_class = RunFilterSet
+    expansions = {
+        "package": Prefetch("package", summed_packages()),
+        "params": "params",
+        "metrics": "latest_metrics",
+        "tags": "tags",
+    }
     parameters = {"list": frozenset({"expand"}), "retrieve": frozenset({"expand"})}
     needs = {
         "list": Permission.TRACKING_READ,
@@ -153,31 +150,6 @@ class RunViewSet(
         if run.experiment.deleted_at is not None:
             raise Conflict(f"Experiment {run.experiment_id} is deleted; restore that.")
         runs.restore_run(run)
-
-    def get_queryset(self) -> Any:
-        wanted = [EXPANSIONS[name] for name in self.expanded()]
-        return super().get_queryset().prefetch_related(*wanted)
-
-    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
-        serializer: Any = super().get_serializer(*args, **kwargs)
-        fields = getattr(serializer, "child", serializer).fields
-        for name in set(EXPANSIONS) - set(self.expanded()):
-            fields.pop(name)
-        return serializer
-
-    def expanded(self) -> list[str]:
-        if self.action != "list" and self.action != "retrieve":
-            return list(EXPANSIONS)
-        text = self.request.query_params.get("expand")
-        if text is None:
-            return ["package"] if self.action == "list" else list(EXPANSIONS)
-        names = [name for name in text.split(",") if name]
-        if unknown := set(names) - set(EXPANSIONS):
-            raise InvalidInput(
-                f"expand={text[:50]!r}: {min(unknown)[:50]!r} is none of"
-                f" {', '.join(EXPANSIONS)}."
-            )
-        return list(dict.fromkeys(names))
 
 
 class ModelViewSet(
@@ -297,41 +269,6 @@ class ModelVersionViewSet(
             archive_existing=asked["archive_existing"],
         )
         return Response(self.get_serializer(version).data)
-
-
-class PackageViewSet(ReadMixin, ProjectViewSet):
-    """Packages with what they hold in sum. Runs and versions make and fill them."""
-
-    queryset = Package.objects.live()
-    serializer_class = serializers.PackageSerializer
-    filterset_class = PackageFilterSet
-    parameters = {"retrieve": frozenset({"limit", "cursor"})}
-    needs = {
-        "list": Permission.ARTIFACTS_READ,
-        "retrieve": Permission.ARTIFACTS_READ,
-    }
-
-    def get_queryset(self) -> Any:
-        return super().get_queryset().with_totals()
-
-    @property
-    def keyset(self) -> str:
-        """What is paged: the packages, or the files of one."""
-        return "path" if self.action == "retrieve" else "-id"
-
-    @extend_schema(
-        parameters=[
-            OpenApiParameter("limit", OpenApiTypes.INT, description="Files per page."),
-            OpenApiParameter("cursor", OpenApiTypes.STR, description="Of the files."),
-        ],
-        responses=serializers.PackageDetailSerializer,
-    )
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        package = self.get_object()
-        files = self.paginate_queryset(package.files.all())
-        paginator: Any = self.paginator
-        package.file_page = {"results": files, "next": paginator.next_link()}
-        return Response(serializers.PackageDetailSerializer(package).data)
 
 
 class DeploymentViewSet(

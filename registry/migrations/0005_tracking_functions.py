@@ -39,8 +39,45 @@ INFO = """
            CASE WHEN run.deleted_at IS NULL THEN 'active' ELSE 'deleted' END,
            '","run_id":"', replace(run.id::text, '-', ''), '"}')
 """
-# Each part is read by the unique key that begins with organization and run.
-DOCUMENT = f"""
+# Logged models that a run used or brought forth, in the order in which it said so.
+RUN_MODELS = """
+    (SELECT '"model_{role}s":[' || string_agg(concat(
+                '{{"model_id":"m-', replace(used.logged_model_id::text, '-', ''), '"',
+                {more} '}}'), ',' ORDER BY used.id) || ']'
+     FROM run_models used
+     WHERE used.organization_id = run.organization_id
+       AND used.experiment_run_id = run.id AND used.role = '{role}')
+"""
+MODEL_INPUTS = RUN_MODELS.format(role="input", more="")
+MODEL_OUTPUTS = RUN_MODELS.format(role="output", more="',\"step\":', used.step,")
+DATASETS = """
+    (SELECT '"dataset_inputs":[' || string_agg(concat(
+                '{', '"tags":' || nullif(input.tags, '[]')::text || ',',
+                '"dataset":',
+                (SELECT concat(
+                     '{"name":', to_json(dataset.name::text),
+                     ',"digest":', to_json(dataset.digest::text),
+                     ',"source_type":', to_json(dataset.source_type::text),
+                     ',"source":', to_json(dataset.source),
+                     ',"schema":' || to_json(nullif(dataset.schema, '')),
+                     ',"profile":' || to_json(nullif(dataset.profile, '')), '}')
+                 FROM datasets dataset
+                 WHERE dataset.organization_id = input.organization_id
+                   AND dataset.id = input.dataset_id),
+                '}'), ',' ORDER BY input.id) || ']'
+     FROM run_inputs input
+     WHERE input.organization_id = run.organization_id
+       AND input.experiment_run_id = run.id)
+"""
+
+
+def document(*, datasets: str = "true", models: str = "true") -> str:
+    """Each part is read by the unique key that begins with organization and run.
+
+    Most runs have neither data sets nor models: the two are conditions in SQL, of who
+    knows that beforehand.
+    """
+    return f"""
     concat('{{"info":', {INFO}, ',"data":{{', concat_ws(',',
         (SELECT '"metrics":[' || string_agg(concat(
                     '{{"key":', to_json(latest.metric_name::text),
@@ -62,26 +99,13 @@ DOCUMENT = f"""
          FROM run_tags tag
          WHERE tag.organization_id = run.organization_id
            AND tag.experiment_run_id = run.id)),
-    '}},"inputs":{{',
-        (SELECT '"dataset_inputs":[' || string_agg(concat(
-                    '{{', '"tags":' || nullif(input.tags, '[]')::text || ',',
-                    '"dataset":',
-                    (SELECT concat(
-                         '{{"name":', to_json(dataset.name::text),
-                         ',"digest":', to_json(dataset.digest::text),
-                         ',"source_type":', to_json(dataset.source_type::text),
-                         ',"source":', to_json(dataset.source),
-                         ',"schema":' || to_json(nullif(dataset.schema, '')),
-                         ',"profile":' || to_json(nullif(dataset.profile, '')), '}}')
-                     FROM datasets dataset
-                     WHERE dataset.organization_id = input.organization_id
-                       AND dataset.id = input.dataset_id),
-                    '}}'), ',' ORDER BY input.id) || ']'
-         FROM run_inputs input
-         WHERE input.organization_id = run.organization_id
-           AND input.experiment_run_id = run.id),
-    '}},"outputs":{{}}}}')
+    '}},"inputs":{{', concat_ws(',',
+        CASE WHEN {datasets} THEN {DATASETS} END,
+        CASE WHEN {models} THEN {MODEL_INPUTS} END),
+    '}},"outputs":{{', CASE WHEN {models} THEN {MODEL_OUTPUTS} END, '}}}}')
 """
+
+
 # LIMIT keeps the planner from joining: on tables that nobody has analyzed yet it would
 # read every experiment of the organization to find one.
 RUN_AND_EXPERIMENT = """
@@ -116,7 +140,7 @@ CREATE FUNCTION registry_run_document(
 DECLARE
     document text;
 BEGIN
-    SELECT {DOCUMENT} INTO document
+    SELECT {document()} INTO document
     FROM {RUN_AND_EXPERIMENT}
     WHERE run.id = p_run AND {OWN};
     RETURN coalesce('{{"run":' || document || '}}', 'no_run');
@@ -160,38 +184,73 @@ BEGIN
 END $$;
 """
 
-CHANGED = """
+MET = """
     FROM unnest(p_param_keys, p_param_values) AS new (key, value)
     JOIN run_params old ON old.organization_id = p_organization
                        AND old.experiment_run_id = p_run AND old.key = new.key
-    WHERE old.value <> new.value
 """
+CHANGED = f"{MET} WHERE old.value <> new.value"
+
+# A key that is there already needs no room, so most requests count nothing; for a new
+# one the run's own range of the unique key is walked, up to the limit and no further.
+# Two requests at once may both find the last room: each brings a hundred at most.
+REFUSE_FULL = """
+        IF new_keys > 0 THEN
+            IF new_keys > {most} OR EXISTS (
+                SELECT FROM {table} held
+                WHERE held.organization_id = p_organization
+                  AND held.experiment_run_id = p_run
+                ORDER BY held.key OFFSET greatest({most} - new_keys, 0)
+            ) THEN
+                RETURN (SELECT concat_ws(' ', '{table}_full', count(*), new_keys)
+                        FROM {table} held
+                        WHERE held.organization_id = p_organization
+                          AND held.experiment_run_id = p_run);
+            END IF;
+        END IF;
+"""
+REFUSE_PARAMS = REFUSE_FULL.format(table="run_params", most="p_most_params")
+REFUSE_TAGS = REFUSE_FULL.format(table="run_tags", most="p_most_tags")
 # Columns arrive ordered by name or key, and `unnest` keeps the order: two batches of
 # one run lock the same rows in the same order and cannot wait for each other.
 # Params are compared before anything is written, so a changed one needs no rollback;
 # one that came in meanwhile loses the race, and the second try compares again.
+# Generic plans, because for an array of one key PostgreSQL plans each call anew: that
+# took longer than the rest of the call.
 LOG_BATCH = f"""
 CREATE FUNCTION registry_log_batch(
     p_organization uuid, p_project uuid, p_run uuid,
     p_ids uuid[], p_names text[], p_values float8[], p_timestamps bigint[],
     p_steps bigint[], p_newest boolean[],
     p_param_ids uuid[], p_param_keys text[], p_param_values text[],
-    p_tag_ids uuid[], p_tag_keys text[], p_tag_values text[], p_run_name text
-) RETURNS text LANGUAGE plpgsql AS $$
+    p_tag_ids uuid[], p_tag_keys text[], p_tag_values text[], p_run_name text,
+    p_most_params integer, p_most_tags integer
+) RETURNS text LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     found_run record;
     stored bigint;
+    new_keys bigint;
     changed text;
 BEGIN
     {FIND_RUN}
 
+    IF cardinality(p_tag_ids) > 0 THEN
+        SELECT cardinality(p_tag_ids) - count(*) INTO new_keys FROM run_tags old
+        WHERE old.organization_id = p_organization AND old.experiment_run_id = p_run
+          AND old.key = ANY (p_tag_keys);
+        {REFUSE_TAGS}
+    END IF;
+
     IF cardinality(p_param_ids) > 0 THEN
-        SELECT json_agg(json_build_object('key', old.key, 'old_value', old.value,
-                                          'new_value', new.value))::text
-        INTO changed {CHANGED};
+        SELECT cardinality(p_param_ids) - count(*),
+               json_agg(json_build_object('key', old.key, 'old_value', old.value,
+                                          'new_value', new.value))
+               FILTER (WHERE old.value <> new.value)::text
+        INTO new_keys, changed {MET};
         IF changed IS NOT NULL THEN
             RETURN 'params_changed ' || changed;
         END IF;
+        {REFUSE_PARAMS}
         INSERT INTO run_params (id, organization_id, created_at, experiment_id,
                                 experiment_run_id, key, value)
         SELECT id, p_organization, now(), found_run.experiment_id, p_run, key, value
@@ -277,6 +336,9 @@ BEGIN
                AND NOT EXISTS (SELECT FROM run_inputs input
                                WHERE input.organization_id = p_organization
                                  AND input.experiment_run_id = p_replayed)
+               AND NOT EXISTS (SELECT FROM run_models used
+                               WHERE used.organization_id = p_organization
+                                 AND used.experiment_run_id = p_replayed)
             THEN
                 RETURN registry_run_document(p_organization, p_project, p_replayed);
             END IF;
@@ -363,6 +425,8 @@ RANGES = """
 ALIVE = RANGES.format(wanted="p_view <> 'deleted'", life="deleted_at IS NULL")
 DELETED = RANGES.format(wanted="p_view <> 'active'", life="deleted_at IS NOT NULL")
 
+DOCUMENT_OF_PAGE = document(datasets="has_datasets", models="has_models")
+
 # The first line holds the project and where the page ended, for the token of the next.
 SEARCH_RUNS = f"""
 CREATE FUNCTION registry_search_runs(
@@ -372,6 +436,8 @@ CREATE FUNCTION registry_search_runs(
 DECLARE
     ids uuid[];
     last record;
+    has_datasets boolean;
+    has_models boolean;
     runs text;
     head text := '';
 BEGIN
@@ -396,7 +462,13 @@ BEGIN
         head := concat_ws(' ', p_project, last.start_time_ms, last.id);
         ids := ids[:p_limit];
     END IF;
-    SELECT string_agg({DOCUMENT}, ',' ORDER BY run.start_time_ms DESC, run.id)
+    has_datasets := EXISTS (SELECT FROM run_inputs input
+                            WHERE input.organization_id = p_organization
+                              AND input.experiment_run_id = ANY (ids));
+    has_models := EXISTS (SELECT FROM run_models used
+                          WHERE used.organization_id = p_organization
+                            AND used.experiment_run_id = ANY (ids));
+    SELECT string_agg({DOCUMENT_OF_PAGE}, ',' ORDER BY run.start_time_ms DESC, run.id)
     INTO runs
     FROM {RUN_AND_EXPERIMENT}
     WHERE run.id = ANY (ids);

@@ -18,21 +18,52 @@ BEGIN
 END $$;
 """
 
-# A hot function: see 0005_tracking_functions. Without an experiment it lists for a run,
-# whole paths and the root; with one for MLflow's proxy, names alone.
+# What stands directly in a folder, as a list of JSON without its brackets, or NULL;
+# `p_shown` is put before each name.
 #
 # What stands below "a/" is what lies from "a/" to "a0", the next byte; nothing lies
 # above as many of the last character as a path may have bytes.
+LIST_FOLDER = """
+CREATE FUNCTION registry_list_folder(
+    p_organization uuid, p_package uuid, p_folder text, p_shown text
+) RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    first text := '';
+    beyond text := repeat(chr(1114111), 257);
+BEGIN
+    IF p_folder <> '' THEN
+        first := p_folder || '/';
+        beyond := p_folder || '0';
+    END IF;
+    RETURN (
+        SELECT string_agg(
+                   concat('{"path":', to_json(p_shown || entry.name),
+                          CASE WHEN entry.is_folder THEN ',"is_dir":true}'
+                               ELSE ',"is_dir":false,"file_size":' || entry.size || '}'
+                          END),
+                   ',' ORDER BY entry.name)
+        FROM (SELECT split_part(below.path, '/', 1) AS name,
+                     strpos(below.path, '/') > 0 AS is_folder,
+                     max(below.size_bytes) AS size
+              FROM (SELECT substr(file.path, length(first) + 1) AS path,
+                           file.size_bytes
+                    FROM package_files file
+                    WHERE file.organization_id = p_organization
+                      AND file.package_id = p_package
+                      AND file.path >= first AND file.path < beyond) AS below
+              GROUP BY 1, 2) AS entry);
+END $$;
+"""
+
+# A hot function: see 0005_tracking_functions. Without an experiment it lists for a run,
+# whole paths and the root; with one for MLflow's proxy, names alone.
 LIST_ARTIFACTS = """
 CREATE FUNCTION registry_list_artifacts(
     p_organization uuid, p_project uuid, p_run uuid, p_experiment bigint, p_folder text
 ) RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
     found_run record;
-    package uuid;
     files text;
-    first text := '';
-    beyond text := repeat(chr(1114111), 257);
     shown text := '';
 BEGIN
     SELECT run.iid, experiment.iid AS experiment,
@@ -51,30 +82,13 @@ BEGIN
         RETURN 'no_run';
     END IF;
 
-    package := registry_candidate_package(p_organization, p_project, found_run.iid);
-    IF p_folder <> '' THEN
-        first := p_folder || '/';
-        beyond := p_folder || '0';
+    IF p_experiment IS NULL AND p_folder <> '' THEN
+        shown := p_folder || '/';
     END IF;
-    IF p_experiment IS NULL THEN
-        shown := first;
-    END IF;
-    SELECT string_agg(
-               concat('{"path":', to_json(shown || entry.name),
-                      CASE WHEN entry.is_folder THEN ',"is_dir":true}'
-                           ELSE ',"is_dir":false,"file_size":' || entry.size || '}' END),
-               ',' ORDER BY entry.name)
-    INTO files
-    FROM (SELECT split_part(below.path, '/', 1) AS name,
-                 strpos(below.path, '/') > 0 AS is_folder,
-                 max(below.size_bytes) AS size
-          FROM (SELECT substr(file.path, length(first) + 1) AS path, file.size_bytes
-                FROM package_files file
-                WHERE file.organization_id = p_organization
-                  AND file.package_id = package
-                  AND file.path >= first AND file.path < beyond) AS below
-          GROUP BY 1, 2) AS entry;
-
+    files := registry_list_folder(
+        p_organization,
+        registry_candidate_package(p_organization, p_project, found_run.iid),
+        p_folder, shown);
     RETURN concat('{', concat_ws(',',
         CASE WHEN p_experiment IS NULL THEN '"root_uri":' || to_json(found_run.root) END,
         '"files":[' || files || ']'), '}');
@@ -94,6 +108,9 @@ class Migration(migrations.Migration):
         migrations.RunSQL(
             CANDIDATE_PACKAGE,
             "DROP FUNCTION registry_candidate_package(uuid, uuid, bigint)",
+        ),
+        migrations.RunSQL(
+            LIST_FOLDER, "DROP FUNCTION registry_list_folder(uuid, uuid, text, text)"
         ),
         migrations.RunSQL(
             LIST_ARTIFACTS,

@@ -64,18 +64,28 @@ class Endpoint:
         return given
 
     def _body(self, request: HttpRequest) -> dict[str, Any]:
-        if request.content_type != "application/json":
-            raise InvalidInput(
-                "Bad Request. Content-Type must be one of ['application/json']."
-            )
-        size = content_length(request.META)
-        if self.too_large and size > self.body_limit:
-            raise InvalidInput(self.too_large.format(limit=self.body_limit, size=size))
-        body = read_body(request, self.body_limit)
-        given = parse_json(body) if body else {}
-        if type(given) is not dict:
-            raise InvalidInput("The request body must be a JSON object.")
-        return given
+        if self.method == "DELETE" and says_nothing(request):
+            # What is to be deleted may stand in the address alone.
+            return {}
+        return read_object(request, self.body_limit, too_large=self.too_large)
+
+
+def read_object(
+    request: HttpRequest, limit: int, *, too_large: str = ""
+) -> dict[str, Any]:
+    """Read a body that is a JSON object, or nothing at all."""
+    if request.content_type != "application/json":
+        raise InvalidInput(
+            "Bad Request. Content-Type must be one of ['application/json']."
+        )
+    size = content_length(request.META)
+    if too_large and size > limit:
+        raise InvalidInput(too_large.format(limit=limit, size=size))
+    body = read_body(request, limit)
+    given = parse_json(body) if body else {}
+    if type(given) is not dict:
+        raise InvalidInput("The request body must be a JSON object.")
+    return given
 
 
 ENDPOINTS: list[Endpoint] = []
@@ -163,6 +173,10 @@ def for_callers_only(
             raise
         return known
     return error
+
+
+def says_nothing(request: HttpRequest) -> bool:
+    return not request.content_type and content_length(request.META) == 0
 
 
 def method_of(request: HttpRequest) -> str:

@@ -17,6 +17,7 @@ from mlops.errors import (
     Forbidden,
     InvalidInput,
     InvalidState,
+    LimitExceeded,
     NotFound,
     TooLarge,
     TooManyRequests,
@@ -39,6 +40,12 @@ class MethodNotAllowed(DomainError):
         super().__init__(f"Method {method} is not allowed; use {' or '.join(allowed)}.")
 
 
+class Unsupported(DomainError):
+    """This installation does not have what was asked for."""
+
+    status = 501
+
+
 CODES: dict[type[DomainError], tuple[str, int]] = {
     InvalidInput: ("INVALID_PARAMETER_VALUE", 400),
     InvalidState: ("INVALID_STATE", 400),
@@ -49,8 +56,10 @@ CODES: dict[type[DomainError], tuple[str, int]] = {
     MethodNotAllowed: ("ENDPOINT_NOT_FOUND", 405),
     AlreadyExists: ("RESOURCE_ALREADY_EXISTS", 400),
     Conflict: ("RESOURCE_CONFLICT", 409),
+    LimitExceeded: ("RESOURCE_LIMIT_EXCEEDED", 400),
     TooLarge: ("BAD_REQUEST", 413),
     TooManyRequests: ("REQUEST_LIMIT_EXCEEDED", 429),
+    Unsupported: ("NOT_IMPLEMENTED", 501),
     Unavailable: ("TEMPORARILY_UNAVAILABLE", 503),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
 
@@ -61,11 +62,14 @@ class Order:
         return condition
 
     def _place(self, row: Model) -> list[Any]:
-        values = [getattr(row, name.lstrip("-")) for name in self.names]
-        return [
-            value.isoformat() if isinstance(value, datetime) else value
-            for value in values
-        ]
+        return [_plain(getattr(row, name.lstrip("-"))) for name in self.names]
+
+
+def _plain(value: Any) -> Any:
+    """Write what JSON has no form for as text, which the database reads back."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.hex if isinstance(value, UUID) else value
 
 
 def order_of_experiments(clauses: Sequence[str]) -> Order:

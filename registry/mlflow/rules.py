@@ -14,6 +14,8 @@ from registry.refusals import shown
 MAX_KEY, MAX_NAME, MAX_USER = 250, 500, 256
 MAX_PARAM, MAX_RUN_TAG, MAX_EXPERIMENT_TAG = 6000, 8000, 20_000
 MAX_LOCATION = 2048
+MAX_DESCRIPTION = 10_000
+MAX_RUN_LINK = 500
 MAX_METRICS, MAX_PARAMS, MAX_TAGS, MAX_ENTITIES = 1000, 100, 100, 1000
 MAX_PAGE = 50_000
 MAX_HISTORY = 2**31 - 2
@@ -69,23 +71,6 @@ def check_label(text: str, path: str, limit: int = MAX_NAME) -> None:
     check_length(text, limit, path)
     if CONTROL.search(text):
         raise invalid(path, text, "It holds control characters.")
-
-
-def check_location(uri: str) -> None:
-    """Where an experiment's artifacts go, if not where this server keeps them."""
-    if len(uri) > MAX_LOCATION:
-        raise InvalidInput(
-            "Invalid artifact path length. The length of the artifact path cannot be "
-            f"greater than {MAX_LOCATION} characters."
-        )
-    if CONTROL.search(uri):
-        raise invalid("artifact_location", uri, "It holds control characters.")
-    if uri.startswith("runs:"):
-        raise InvalidInput(
-            f"Artifact location cannot be a runs:/ URI. Given: '{shown(uri)}'"
-        )
-    if "#" in uri or "?" in uri:
-        raise InvalidInput("'artifact_location' URL can't include fragments or params.")
 
 
 def check_batch(metrics: list, params: list, tags: list) -> None:
@@ -167,3 +152,8 @@ def refuse_filter(text: str) -> None:
             f"Invalid value for parameter 'filter' supplied: '{shown(text)}'. "
             "Filters are not supported yet; leave it out."
         )
+
+
+def refuse_given(name: str, value: object) -> None:
+    if value:
+        raise invalid(name, value, "It is not supported yet; leave it out.")

@@ -20,13 +20,25 @@ from registry.mlflow.views import (
     inputs,
     logged_models,
     metrics,
+    models,
+    multipart,
     runs,
     server,
+    versions,
 )
 from tenants.permissions import Permission
 
 # Importing these registers their endpoints.
-REGISTERED = (experiments, inputs, logged_models, metrics, runs, server)
+REGISTERED = (
+    experiments,
+    inputs,
+    logged_models,
+    metrics,
+    models,
+    runs,
+    server,
+    versions,
+)
 VERSIONS = ("2.0", "3.0")
 
 
@@ -63,6 +75,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # The busiest first; what answers everything else comes last.
     *below_each_prefix(routes()),
     *artifacts.urlpatterns,
+    *multipart.urlpatterns,
     *below_each_prefix([path("<path:rest>", unknown)]),
     path("health", server.health),
     path("version", server.version),

@@ -258,11 +258,6 @@ def _input_tags(items: Any, path: str) -> Iterator[tuple[str, str]]:
         yield key, value
 
 
-def refuse_model_inputs(items: Sequence[Any]) -> None:
-    if items:
-        raise InvalidInput("'models': logged models are not supported yet.")
-
-
 def model_of_old_clients(text: str) -> dict[str, Any]:
     """Read what a client before 3.0 says of a model that it has logged."""
     try:

@@ -4,6 +4,15 @@ from registry.models.experiments import (
     Experiment,
     ExperimentTag,
 )
+from registry.models.logged_models import (
+    LoggedModel,
+    LoggedModelMetric,
+    LoggedModelParam,
+    LoggedModelStatus,
+    LoggedModelTag,
+    ModelRole,
+    RunModel,
+)
 from registry.models.metrics import LatestMetric, Metric
 from registry.models.packages import (
     CANDIDATE_VERSION,
@@ -13,7 +22,15 @@ from registry.models.packages import (
     PackageStatus,
     PackageType,
 )
+from registry.models.protection import PackageProtectionRule, PackageRole
+from registry.models.retention import (
+    RetentionCounting,
+    RetentionEffect,
+    RetentionRule,
+)
 from registry.models.runs import Dataset, Param, Run, RunInput, RunStatus, RunTag
+from registry.models.storage_usage import StorageUsage
+from registry.models.uploads import MAX_PARTS, MultipartUpload, UploadPart
 from registry.models.versions import (
     Alias,
     ModelVersion,
@@ -27,6 +44,7 @@ from registry.models.versions import (
 __all__ = [
     "CANDIDATE_VERSION",
     "DEFAULT_EXPERIMENT_IID",
+    "MAX_PARTS",
     "Alias",
     "Blob",
     "Dataset",
@@ -35,20 +53,35 @@ __all__ = [
     "Experiment",
     "ExperimentTag",
     "LatestMetric",
+    "LoggedModel",
+    "LoggedModelMetric",
+    "LoggedModelParam",
+    "LoggedModelStatus",
+    "LoggedModelTag",
     "Metric",
+    "ModelRole",
     "ModelVersion",
     "ModelVersionTag",
+    "MultipartUpload",
     "Package",
     "PackageFile",
+    "PackageProtectionRule",
+    "PackageRole",
     "PackageStatus",
     "PackageType",
     "Param",
     "RegisteredModel",
     "RegisteredModelTag",
+    "RetentionCounting",
+    "RetentionEffect",
+    "RetentionRule",
     "Run",
     "RunInput",
+    "RunModel",
     "RunStatus",
     "RunTag",
     "Stage",
+    "StorageUsage",
+    "UploadPart",
     "VersionStatus",
 ]

@@ -68,6 +68,12 @@ class Package(TenantModel, SoftDeleted):
     status = models.CharField(
         max_length=19, choices=PackageStatus, default=PackageStatus.DEFAULT
     )
+    # What a restored package becomes again.
+    former_status = models.CharField(
+        max_length=19, default="", db_default="", editable=False
+    )
+    # Written in batches, some time after the download.
+    last_downloaded_at = models.DateTimeField(null=True, editable=False)
     metadata = models.JSONField(default=dict, blank=True)
     created_by = models.UUIDField(null=True, editable=False)
 
@@ -79,6 +85,12 @@ class Package(TenantModel, SoftDeleted):
         indexes = [
             # Read by the package list of a project, newest first.
             models.Index(fields=["project", "-id"], name="packages_of_project"),
+            # Read by the lists of one type and in the order of types.
+            models.Index(fields=["project", "type", "id"], name="packages_by_type"),
+            # Read by the lists of one version and in the order of versions.
+            models.Index(
+                fields=["project", "version", "id"], name="packages_by_version"
+            ),
         ]
         constraints = [
             # Read by the virtual foreign key; one live package per name and version.
@@ -92,6 +104,11 @@ class Package(TenantModel, SoftDeleted):
                 condition=~Q(name__istartswith="ml_candidate_")
                 | Q(name__regex=r"^ml_candidate_(0|[1-9][0-9]*)$"),
                 name="packages_candidate_name",
+            ),
+            models.CheckConstraint(
+                condition=~Q(name__istartswith="ml_model_")
+                | Q(name__regex="^ml_model_[0-9a-f]{32}$"),
+                name="packages_logged_model_name",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=PackageStatus.values), name="packages_status"

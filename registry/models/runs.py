@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from registry.models.experiments import Experiment
 from registry.querysets import ProjectRowManager, RunManager
-from registry.relations import CandidatePackage
+from registry.relations import PREFIX, CandidatePackage
 from tenants.models import (
     ALIVE,
     Organization,
@@ -95,6 +95,10 @@ class Run(TenantModel, SoftDeleted):
 
     def __str__(self) -> str:
         return self.name or self.id.hex
+
+    @property
+    def package_name(self) -> str:
+        return f"{PREFIX}{self.iid}"
 
     @property
     def started_at(self) -> datetime | None:

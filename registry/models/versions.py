@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from registry.models.logged_models import LoggedModel
 from registry.models.packages import Package
 from registry.models.runs import Run
 from registry.querysets import ModelManager, ModelVersionManager, ProjectRowManager
@@ -126,6 +127,15 @@ class ModelVersion(TenantModel, SoftDeleted):
         db_index=False,
     )
     run_link = models.CharField(max_length=500, blank=True)
+    logged_model = models.ForeignKey(
+        LoggedModel,
+        models.RESTRICT,
+        null=True,
+        blank=True,
+        related_name="model_versions",
+        db_constraint=False,
+        db_index=False,
+    )
     package = models.ForeignKey(
         Package,
         models.RESTRICT,
@@ -167,6 +177,12 @@ class ModelVersion(TenantModel, SoftDeleted):
                 fields=["run"],
                 name="model_versions_of_run",
                 condition=Q(run__isnull=False),
+            ),
+            # Read by a logged model's page: what was registered from it.
+            models.Index(
+                fields=["logged_model"],
+                name="model_versions_of_logged_model",
+                condition=Q(logged_model__isnull=False),
             ),
         ]
         constraints = [

@@ -9,7 +9,8 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError
 from mlops.db import uniques
 from mlops.errors import AlreadyExists, InvalidState, NotFound
 from registry.models import Experiment, ExperimentTag
-from registry.refusals import shown
+from registry.refusals import most, shown
+from registry.services.limits import demand_room, demand_room_for
 from registry.sql.counters import take_number
 from tenants.context import acting, bound_alias
 from tenants.models import Project
@@ -26,10 +27,12 @@ def create_experiment(
     artifact_location: str = "",
     tags: Mapping[str, str] | None = None,
 ) -> Experiment:
-    """Raises AlreadyExists when an experiment has the name, deleted ones included."""
+    """Raises AlreadyExists when an experiment has the name, LimitExceeded when the
+    project is full: deleted ones count for both."""
     refuse_taken(project, name)
     using = bound_alias() or DEFAULT_DB_ALIAS
     number = take_number(project, "experiment", using=using)
+    _demand_room_for_one(project, number)
     experiment = Experiment(
         organization_id=project.organization_id,
         project=project,
@@ -41,6 +44,13 @@ def create_experiment(
     _save_named(experiment, force_insert=True)
     set_experiment_tags(experiment, tags or {})
     return experiment
+
+
+def _demand_room_for_one(project: Project, number: int) -> None:
+    """Count only in a project that has ever had so many: numbers are never reused."""
+    if number >= most("project_experiments"):
+        held = Experiment.objects.in_project(project.pk)
+        demand_room("project_experiments", f"Project {project.slug}", held)
 
 
 def rename_experiment(experiment: Experiment, *, name: str) -> Experiment:
@@ -102,6 +112,9 @@ def restore_experiment(experiment: Experiment, *, all_runs: bool = False) -> Non
 
 
 def set_experiment_tags(experiment: Experiment, tags: Mapping[str, str]) -> None:
+    """Raises LimitExceeded when there is no room for the new ones."""
+    held = ExperimentTag.objects.filter(experiment=experiment)
+    demand_room_for("experiment_tags", f"Experiment {experiment.iid}", held, tags)
     rows = [
         ExperimentTag(
             organization_id=experiment.organization_id,

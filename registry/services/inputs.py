@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from registry.models import Dataset, Run, RunInput
+from registry.services.limits import demand_room_for
 from registry.services.runs import refuse_deleted
 
 Key = tuple[str, str]
@@ -32,14 +33,17 @@ class DatasetUse:
 def log_inputs(run: Run, uses: Sequence[DatasetUse]) -> None:
     """Store each dataset once per experiment and each use once per run.
 
-    What is there already stays as it is, its labels included: 3 statements for any
-    number of datasets.
+    What is there already stays as it is, its labels included: 5 statements for any
+    number of datasets. Raises LimitExceeded when there is no room for the new ones.
     """
     refuse_deleted(run)
     first = {use.key: use for use in reversed(uses)}
     if not first:
         return
     ids = _store_datasets(run, first)
+    held = RunInput.objects.filter(run=run)
+    wanted = [ids[key] for key in first]
+    demand_room_for("run_inputs", f"Run {run.pk.hex}", held, wanted, field="dataset")
     RunInput.objects.bulk_create(
         [
             RunInput(

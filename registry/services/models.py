@@ -13,6 +13,8 @@ from registry.models import (
     RegisteredModel,
     RegisteredModelTag,
 )
+from registry.refusals import shown
+from registry.services.limits import demand_room, demand_room_for
 from registry.services.names import alias_name, model_name
 from tenants.context import acting
 from tenants.models import Project
@@ -29,7 +31,10 @@ def create_model(
     description: str = "",
     tags: Mapping[str, str] | None = None,
 ) -> RegisteredModel:
-    """Raises AlreadyExists when a live model of the project has the name."""
+    """Raises AlreadyExists when a live model of the project has the name, LimitExceeded
+    when there are too many of them."""
+    held = RegisteredModel.objects.in_project(project.pk).live()
+    demand_room("project_models", f"Project {project.slug}", held)
     model = RegisteredModel(
         organization_id=project.organization_id,
         project=project,
@@ -109,7 +114,9 @@ def lock(model: RegisteredModel) -> RegisteredModel:
 
 
 def set_model_tags(model: RegisteredModel, tags: Mapping[str, str]) -> None:
+    """Raises LimitExceeded when there is no room for the new ones."""
     deletion.refuse_deleted(model)
+    demand_room_for("model_tags", _called(model), model.tags.all(), tags)
     rows = [
         RegisteredModelTag(
             organization_id=model.organization_id,
@@ -128,6 +135,10 @@ def set_model_tags(model: RegisteredModel, tags: Mapping[str, str]) -> None:
     )
 
 
+def _called(model: RegisteredModel) -> str:
+    return f"Registered model {shown(model.name)}"
+
+
 def delete_model_tag(model: RegisteredModel, *, key: str) -> None:
     """Remove a label; an absent one is as good as removed."""
     deletion.refuse_deleted(model)
@@ -138,15 +149,18 @@ def set_alias(model: RegisteredModel, *, name: str, version: ModelVersion) -> Al
     """Let the alias point at the version, from wherever it points now.
 
     Raises Forbidden for an alias that the project protects, without the right to
-    promote.
+    promote; LimitExceeded when there is no room for a new one.
     """
     deletion.refuse_deleted(model)
     _demand_promotion(model, name)
     deletion.refuse_deleted(version)
+    name = alias_name(name)
+    held = model.aliases.all()
+    demand_room_for("model_aliases", _called(model), held, [name], field="name")
     alias = Alias(
         organization_id=model.organization_id,
         registered_model=model,
-        name=alias_name(name),
+        name=name,
         model_version=version,
     )
     Alias.objects.bulk_create(

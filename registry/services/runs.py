@@ -15,6 +15,7 @@ from mlops.db.uuid7 import fact_id
 from mlops.errors import InvalidInput, NotFound
 from registry import refusals
 from registry.models import Experiment, Run, RunStatus, RunTag
+from registry.services.limits import demand_fit, demand_room_for
 from registry.services.run_names import new_run_name
 from registry.sql import runs as sql
 from registry.sql.counters import take_number
@@ -41,11 +42,14 @@ def create_run(
     status: str = RunStatus.RUNNING,
     tags: Mapping[str, str] | None = None,
 ) -> Run:
-    """Raises InvalidInput when the experiment is deleted."""
+    """Raises InvalidInput when the experiment is deleted, LimitExceeded when there are
+    too many tags."""
     if experiment.deleted_at is not None:
         raise refusals.deleted_experiment(experiment.iid)
     using = bound_alias() or DEFAULT_DB_ALIAS
     name = name or new_run_name()
+    labels = {**(tags or {}), NAME_TAG: name}
+    demand_fit("run_tags", "The new run", len(labels))
     run = Run(
         organization_id=experiment.organization_id,
         project=experiment.project,
@@ -58,7 +62,7 @@ def create_run(
         created_by=acting().id,
     )
     run.save(force_insert=True)
-    set_run_tags(run, {**(tags or {}), NAME_TAG: name})
+    _put_tags(run, labels)
     return run
 
 
@@ -69,7 +73,7 @@ def update_run(run: Run, **changes: Any) -> Run:
         setattr(run, field, value)
     run.save(update_fields=[*changes, "updated_at"])
     if "name" in changes:
-        set_run_tags(run, {NAME_TAG: run.name})
+        _put_tags(run, {NAME_TAG: run.name})
     return run
 
 
@@ -91,6 +95,13 @@ def restore_run(run: Run) -> None:
 
 
 def set_run_tags(run: Run, tags: Mapping[str, str]) -> None:
+    """Raises LimitExceeded when there is no room for the new ones."""
+    held = RunTag.objects.filter(run=run)
+    demand_room_for("run_tags", f"Run {run.pk.hex}", held, tags)
+    _put_tags(run, tags)
+
+
+def _put_tags(run: Run, tags: Mapping[str, str]) -> None:
     rows = [
         RunTag(
             organization_id=run.organization_id,
@@ -146,6 +157,7 @@ def create_run_once(caller: Caller, asked: NewRun) -> bytes:
     """
     name = asked.name or new_run_name()
     run = replace(asked, name=name, tags={**asked.tags, NAME_TAG: name})
+    demand_fit("run_tags", "The new run", len(run.tags))
     return sql.create_run(caller, run, replayed=replayed_run_id(caller, asked))
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from mlops.errors import Conflict, InvalidInput, InvalidState
 from registry.models import (
     Alias,
+    LoggedModel,
     ModelVersion,
     ModelVersionTag,
     Package,
@@ -20,6 +21,8 @@ from registry.models import (
     Stage,
     VersionStatus,
 )
+from registry.refusals import most
+from registry.services.limits import demand_room, demand_room_for
 from registry.services.models import lock
 from tenants.context import acting
 from tenants.permissions import Permission, demand
@@ -37,6 +40,7 @@ def create_version(
     source: str = "",
     run: Run | None = None,
     run_link: str = "",
+    logged_model: LoggedModel | None = None,
     package: Package | None = None,
     description: str = "",
     status: VersionStatus = VersionStatus.READY,
@@ -45,7 +49,8 @@ def create_version(
 ) -> ModelVersion:
     """Number and store a version; whoever comes second waits for its number.
 
-    `source` is stored as it is: the skin says which addresses it takes.
+    `source` is stored as it is: the skin says which addresses it takes. Raises
+    LimitExceeded when the model is full; deleted versions count.
     """
     version = ModelVersion(
         organization_id=model.organization_id,
@@ -55,6 +60,7 @@ def create_version(
         source=source,
         run=run,
         run_link=run_link,
+        logged_model=logged_model,
         package=package,
         description=description,
         status=status,
@@ -78,6 +84,10 @@ def _claim_number(model: RegisteredModel) -> int:
     if not row.update(last_version=last + 1, updated_at=timezone.now()):
         raise InvalidState("This registered model is deleted; restore it first.")
     model.refresh_from_db(fields=["last_version", "updated_at"])
+    # Numbers are never reused: before this one there is room in any case.
+    if model.last_version > most("model_versions"):
+        held = ModelVersion.objects.filter(registered_model=model)
+        demand_room("model_versions", f"Registered model {model.name}", held)
     return model.last_version
 
 
@@ -188,7 +198,10 @@ def _find_aliases(version: ModelVersion) -> list[str]:
 
 
 def set_version_tags(version: ModelVersion, tags: Mapping[str, str]) -> None:
+    """Raises LimitExceeded when there is no room for the new ones."""
     deletion.refuse_deleted(version)
+    owner = f"Version {version.version}"
+    demand_room_for("version_tags", owner, version.tags.all(), tags)
     rows = [
         ModelVersionTag(
             organization_id=version.organization_id,

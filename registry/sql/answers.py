@@ -22,6 +22,7 @@ from tenants.callers import Caller
 from tenants.sql import FROM_CALLER
 
 PARAMS_CHANGED = "params_changed "
+FULL = re.compile(r"(run_params|run_tags)_full (\d+) (\d+)")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -43,6 +44,13 @@ def ask(
 ) -> bytes:
     """Return the JSON object. Raises what the word means instead."""
     answer = hot.fetch(statement, {**caller.parameters, **parameters})
+    return read(answer, caller, run_id=run_id, experiment=experiment)
+
+
+def read(
+    answer: bytes, caller: Caller, *, run_id: str = "", experiment: object = ""
+) -> bytes:
+    """Return the JSON object. Raises what the word means instead."""
     if answer.startswith(b"{"):
         return answer
     raise _meaning(answer.decode(), caller, run_id, experiment)
@@ -88,4 +96,7 @@ def _meaning(word: str, caller: Caller, run_id: str, experiment: object) -> Doma
             return refusals.invalid_page_token()
     if word.startswith(PARAMS_CHANGED):
         return ParamsChanged(run_id, orjson.loads(word.removeprefix(PARAMS_CHANGED)))
+    if full := FULL.fullmatch(word):
+        holds, more = int(full[2]), int(full[3])
+        return refusals.no_room(full[1], f"Run {run_id}", holds=holds, more=more)
     return refusal(word, caller.permission)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 from mlops.db.hot import Bigints, Booleans, Floats, Texts, Uuids
 from mlops.db.uuid7 import fact_ids
+from registry.refusals import most
 from registry.sql.answers import admitted, ask, columns_of, run_key
 from tenants.callers import Caller
 
@@ -19,13 +21,15 @@ LOG_METRIC = admitted("""
         caller.organization_id, caller.project_id, %(run)s,
         %(id)s, %(name)s, %(value)s, %(timestamp)s, %(step)s)
 """)
-LOG_BATCH = admitted("""
+BATCH = """
     registry_log_batch(
         caller.organization_id, caller.project_id, %(run)s,
         %(ids)b, %(names)b, %(values)b, %(timestamps)b, %(steps)b, %(newest)b,
         %(param_ids)b, %(param_keys)b, %(param_values)b,
-        %(tag_ids)b, %(tag_keys)b, %(tag_values)b, %(run_name)s)
-""")
+        %(tag_ids)b, %(tag_keys)b, %(tag_values)b, %(run_name)s,
+        %(most_params)s, %(most_tags)s)
+"""
+LOG_BATCH = admitted(BATCH)
 NO_RUN = UUID(int=0)
 
 
@@ -54,13 +58,29 @@ def log_batch(
 ) -> bytes:
     """Store all or nothing. `run_name` renames the run as well.
 
-    Raises ParamsChanged when a param of the run has another value.
+    Raises ParamsChanged when a param of the run has another value, LimitExceeded when
+    the run has no room for new ones.
     """
+    parameters = batch_parameters(
+        run_id, points=points, params=params, tags=tags, run_name=run_name
+    )
+    return ask(LOG_BATCH, caller, parameters, run_id=run_id)
+
+
+def batch_parameters(
+    run_id: str,
+    *,
+    points: Sequence[Point] = (),
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    run_name: str | None = None,
+) -> dict[str, Any]:
+    """Return what BATCH wants to know."""
     run = run_key(run_id)
     # By name, because latest values are locked in this order: see the function.
     points = sorted(points, key=itemgetter(0))
     names, timestamps, steps, values = zip(*points, strict=True) if points else [()] * 4
-    parameters = {
+    return {
         "run": run,
         "ids": Uuids(ids_of(run, points)),
         "names": Texts(names),
@@ -71,8 +91,9 @@ def log_batch(
         **columns_of("param", params or {}),
         **columns_of("tag", tags or {}),
         "run_name": run_name,
+        "most_params": str(most("run_params")),
+        "most_tags": str(most("run_tags")),
     }
-    return ask(LOG_BATCH, caller, parameters, run_id=run_id)
 
 
 def ids_of(run: str | None, points: Sequence[Point]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,7 +22,16 @@ from tenants.models import Project
 FIND_RUN = """
 SELECT run.id, run.organization_id, run.deleted_at, run.project_id, run.iid,
        experiment.iid,
-       registry_candidate_package(run.organization_id, run.project_id, run.iid)
+       registry_candidate_package(run.organization_id, run.project_id, run.iid),
+       EXISTS (SELECT FROM projects project
+               JOIN organizations organization
+                 ON organization.id = project.organization_id
+               WHERE project.organization_id = run.organization_id
+                 AND project.id = run.project_id
+                 AND num_nonnulls(project.storage_limit_bytes,
+                                  project.storage_limit_files,
+                                  organization.storage_limit_bytes,
+                                  organization.storage_limit_files) > 0)
 FROM experiment_runs run
 CROSS JOIN LATERAL (SELECT parent.iid FROM experiments parent
                     WHERE parent.organization_id = run.organization_id
@@ -35,35 +45,69 @@ FOUND = ["id", "organization_id", "deleted_at", "project_id", "iid"]
 
 # Not the ORM: four statements for each of a thousand small files. Both arbiters are
 # unique constraints (blobs_sha256, package_files_path), which serve the look-ups too.
-# What lies below a path begins with it and a slash, and `^@` is "begins with".
+# What lies below a path begins with it and a slash, and `^@` is "begins with". Nothing
+# is stored beside a clash, against a rule, or over a file that a version in Production
+# was registered with. The limits come along, for most projects have none.
 ATTACH = """
 WITH stored AS (
     INSERT INTO blobs (id, organization_id, sha256, size_bytes, created_at)
     VALUES (%(new_blob)s, %(organization)s, %(sha256)s, %(size)s, now())
     ON CONFLICT (organization_id, sha256) DO NOTHING
     RETURNING id
+), known AS (
+    SELECT id FROM blobs
+    WHERE organization_id = %(organization)s AND sha256 = %(sha256)s
+    FOR KEY SHARE
 ), blob AS (
     SELECT id FROM stored
     UNION ALL
-    SELECT id FROM blobs
-    WHERE organization_id = %(organization)s AND sha256 = %(sha256)s
+    SELECT id FROM known
 ), clash AS (
     SELECT path FROM package_files
     WHERE organization_id = %(organization)s AND package_id = %(package)s
       AND (path = ANY(%(folders)s) OR path ^@ %(below)s)
+    LIMIT 1
+), rule AS (
+    SELECT name_pattern, push_role FROM package_protection_rules
+    WHERE organization_id = %(organization)s AND project_id = %(project)s
+      AND push_role = ANY(%(out_of_reach)s)
+      AND package_type IN ('', %(type)s)
+      AND registry_name_matches(%(name)s, name_pattern)
+    ORDER BY id LIMIT 1
+), former AS (
+    SELECT sha256, size_bytes FROM package_files
+    WHERE organization_id = %(organization)s AND package_id = %(package)s
+      AND path = %(path)s
+), promoted AS (
+    SELECT model.name, version.version FROM model_versions version
+    JOIN registered_models model ON model.organization_id = version.organization_id
+                                AND model.id = version.model_id
+    WHERE version.organization_id = %(organization)s
+      AND version.project_id = %(project)s AND version.package_id = %(package)s
+      AND version.stage = 'Production' AND version.deleted_at IS NULL
+      AND EXISTS (SELECT FROM former WHERE sha256 <> %(sha256)s)
     LIMIT 1
 ), attached AS (
     INSERT INTO package_files (id, organization_id, package_id, path, blob_id, sha256,
                                size_bytes, created_at, updated_at)
     SELECT %(new_file)s, %(organization)s, %(package)s, %(path)s, blob.id, %(sha256)s,
            %(size)s, now(), now()
-    FROM blob WHERE NOT EXISTS (SELECT FROM clash)
+    FROM blob WHERE NOT EXISTS (SELECT FROM clash) AND NOT EXISTS (SELECT FROM rule)
+                AND NOT EXISTS (SELECT FROM promoted)
     ON CONFLICT (organization_id, package_id, path) DO UPDATE
     SET blob_id = EXCLUDED.blob_id, sha256 = EXCLUDED.sha256,
         size_bytes = EXCLUDED.size_bytes, updated_at = EXCLUDED.updated_at
     WHERE package_files.blob_id <> EXCLUDED.blob_id
 )
-SELECT (SELECT id FROM blob), (SELECT path FROM clash)
+SELECT (SELECT id FROM blob), (SELECT path FROM clash),
+       (SELECT name_pattern FROM rule), (SELECT push_role FROM rule),
+       (SELECT name || ' version ' || version FROM promoted),
+       (SELECT size_bytes FROM former),
+       project.storage_limit_bytes, project.storage_limit_files,
+       organization.storage_limit_bytes, organization.storage_limit_files
+FROM projects project
+JOIN organizations organization ON organization.id = project.organization_id
+WHERE project.organization_id = %(organization)s AND project.id = %(project)s
 """
 
 LIST_ARTIFACTS = admitted("""
@@ -73,11 +117,16 @@ LIST_ARTIFACTS = admitted("""
 
 
 class FoundRun(NamedTuple):
-    """A run and what stands around it; of the run itself only what `FOUND` names."""
+    """A run and what stands around it; of the run itself only what `FOUND` names.
+
+    `is_limited` where the project or its organization has a limit of its own on what
+    packages hold.
+    """
 
     run: Run
     experiment: int
     package: UUID | None
+    is_limited: bool
 
 
 def find_run(project: Project, run: UUID) -> FoundRun | None:
@@ -98,23 +147,42 @@ def find_run(project: Project, run: UUID) -> FoundRun | None:
 
 
 class Attached(NamedTuple):
-    """`blob` is None when another transaction has just stored the same bytes."""
+    """`blob` is None when another transaction has just stored or swept the same bytes.
+
+    `promoted` is a version in Production, `former_bytes` the size of the file that
+    stood there; the limits are those of the project and of its organization.
+    """
 
     blob: UUID | None
     clash: str | None
+    pattern: str | None
+    push_role: str | None
+    promoted: str | None
+    former_bytes: int | None
+    project_bytes: int | None
+    project_files: int | None
+    organization_bytes: int | None
+    organization_files: int | None
 
 
-def attach(package: Package, key: ArtifactKey, blob: StoredBlob) -> Attached:
-    """Store the row of a file, unless a file stands where it needs a folder.
+def attach(
+    package: Package, key: ArtifactKey, blob: StoredBlob, out_of_reach: Sequence[str]
+) -> Attached:
+    """Store the row of a file, unless something stands against it.
 
     The package must be locked: two paths that clash could else be stored at once.
+    `out_of_reach` are the roles that the caller lacks.
     """
     with connections[package._state.db or DEFAULT_DB_ALIAS].cursor() as cursor:
         cursor.execute(
             ATTACH,
             {
                 "organization": package.organization_id,
+                "project": package.project_id,
                 "package": package.pk,
+                "name": package.name,
+                "type": package.type,
+                "out_of_reach": list(out_of_reach),
                 "path": key.path,
                 "folders": key.folders,
                 "below": f"{key.path}/",

@@ -64,6 +64,47 @@ class PackageFileFactory(TenantFactory):
     sha256 = factory.SelfAttribute("blob.sha256")
 
 
+class UploadFactory(TenantFactory):
+    class Meta:
+        model = models.MultipartUpload
+
+    project = factory.SubFactory(ProjectFactory)
+    organization = factory.SelfAttribute("project.organization")
+    location = factory.Sequence(lambda n: f"0/{n:032x}/artifacts/model.bin")
+    part_count = 2
+
+
+class UploadPartFactory(TenantFactory):
+    class Meta:
+        model = models.UploadPart
+
+    upload = factory.SubFactory(UploadFactory)
+    organization = factory.SelfAttribute("upload.organization")
+    number = 1
+    size_bytes = 3
+    sha256 = factory.Sequence(lambda n: hashlib.sha256(str(n).encode()).hexdigest())
+
+
+class ProtectionRuleFactory(TenantFactory):
+    class Meta:
+        model = models.PackageProtectionRule
+
+    project = factory.SubFactory(ProjectFactory)
+    organization = factory.SelfAttribute("project.organization")
+    name_pattern = factory.Sequence(lambda n: f"protected-{n}-*")
+    push_role = "maintainer"
+
+
+class RetentionRuleFactory(TenantFactory):
+    class Meta:
+        model = models.RetentionRule
+
+    project = factory.SubFactory(ProjectFactory)
+    organization = factory.SelfAttribute("project.organization")
+    name = factory.Sequence(lambda n: f"rule-{n}")
+    older_than_days = 30
+
+
 class RegisteredModelFactory(TenantFactory):
     class Meta:
         model = models.RegisteredModel
@@ -83,6 +124,17 @@ class ModelVersionFactory(TenantFactory):
     version = factory.Sequence(lambda n: n + 1)
 
 
+class LoggedModelFactory(TenantFactory):
+    class Meta:
+        model = models.LoggedModel
+
+    experiment = factory.SubFactory(ExperimentFactory)
+    project = factory.SelfAttribute("experiment.project")
+    organization = factory.SelfAttribute("project.organization")
+    name = factory.Sequence(lambda n: f"logged-{n}")
+    status = "READY"
+
+
 class DeploymentFactory(TenantFactory):
     class Meta:
         model = models.Deployment
@@ -92,6 +144,15 @@ class DeploymentFactory(TenantFactory):
     organization = factory.SelfAttribute("project.organization")
     name = factory.Sequence(lambda n: f"deployment-{n}")
     status = "active"
+
+
+def model_package(model, *, files: int = 0):
+    """Store the package of a logged model, with files in it."""
+    package = PackageFactory(
+        project=model.project, name=model.package_name, version="-", type="model"
+    )
+    PackageFileFactory.create_batch(files, package=package)
+    return package
 
 
 def candidate_package(run, *, files: int = 0):

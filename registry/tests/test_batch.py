@@ -75,7 +75,10 @@ def test_the_old_name_of_the_run_is_understood(fraud, run):
 
 
 def test_a_point_may_name_its_model_and_dataset(fraud, run):
-    more = {"model_id": "m-1", "dataset_name": "d", "dataset_digest": "x"}
+    model = fraud.ok("logged-models", experiment_id="0")["model"]["info"]
+    more = {"dataset_name": "d", "dataset_digest": "x"}
+    fraud.ok("runs/log-metric", run_id=run, **metric(), **more)
+    more["model_id"] = model["model_id"]
     fraud.ok("runs/log-metric", run_id=run, **metric(), **more)
     assert fraud.history(run, "loss") == [(1, 0, 0.5)]
 

@@ -6,6 +6,7 @@ import io
 import os
 import threading
 import time
+import zipfile
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -255,6 +256,19 @@ def test_a_list_takes_one_statement_whatever_it_holds(alice_in_fraud, run, count
         assert answer["X-Query-Count"] == "1"
 
 
+def test_a_limit_of_ones_own_costs_an_upload_its_look_ahead(alice_in_fraud, cast, run):
+    put(alice_in_fraud, run, "a")
+    free = int(put(alice_in_fraud, run, "b")["X-Query-Count"])
+    for owner in (cast.fraud, cast.acme):
+        rows = type(owner)._base_manager.filter(pk=owner.pk)
+        rows.update(storage_limit_files=100)
+        limited = int(put(alice_in_fraud, run, f"of {owner.slug}")["X-Query-Count"])
+        assert limited > free
+        rows.update(storage_limit_files=2)
+        assert put(alice_in_fraud, run, "one more").status_code == 409
+        rows.update(storage_limit_files=None)
+
+
 def test_transfers_take_few_statements(alice_in_fraud, run):
     answer = put(alice_in_fraud, run, "a")
     # Admission, run; then again, and look, make, look, attach in a savepoint.
@@ -264,8 +278,9 @@ def test_transfers_take_few_statements(alice_in_fraud, run):
     answer = alice_in_fraud.get(url_of(run, "a"))
     assert answer["X-Query-Count"] == str(3 + SAVEPOINT)  # admission; run; file
     answer = alice_in_fraud.delete(url_of(run, "a"))
-    # Admission; run; look, delete in a savepoint.
-    assert answer["X-Query-Count"] == str(4 + 2 * SAVEPOINT)
+    # Admission; run; then in a savepoint: look, is there a rule against it, is it in
+    # Production, delete.
+    assert answer["X-Query-Count"] == str(6 + 2 * SAVEPOINT)
 
 
 # What is not found is still told to the trail.
@@ -328,7 +343,11 @@ def test_no_root_can_be_named(alice_in_fraud, cast, run, mount):
         f"/{experiment}/{run.pk.hex}/artifacts/a",
         f"0{experiment}/{run.pk.hex}/artifacts/a",
         f"+{experiment}/{run.pk.hex}/artifacts/a",
-        f"{experiment}/models/m-{run.pk.hex}/artifacts/a",
+        f"{experiment}/models",
+        f"{experiment}/models/m-{run.pk.hex}",
+        f"{experiment}/models/{run.pk.hex}/artifacts/a",
+        f"{experiment}/models/m-{run.pk.hex}/artifact/a",
+        f"{experiment}/models/m-{run.pk.hex}/../m-{run.pk.hex}/artifacts/a",
         "workspaces/fraud",
         "workspaces/fraud/0",
         str(cast.acme.pk),
@@ -909,3 +928,21 @@ def test_a_slow_upload_holds_no_transaction_and_no_connection(committed, token):
     assert outcome[0].status_code == 200, outcome[0].content
     assert len(body.held) >= 2
     assert set(body.held) == {None}
+
+
+# A folder in one piece: the run's package has an address for that
+
+
+def test_a_folder_of_a_run_is_one_zip(alice, alice_in_fraud, run):
+    for path in ("model/MLmodel", "model/data/x.bin", "other.txt"):
+        put(alice_in_fraud, run, path, path.encode())
+    package = Package._base_manager.get()
+    url = f"/api/v1/organizations/acme/projects/fraud/packages/{package.pk}/archive/"
+    answer = alice.get(url, {"folder": "model"})
+    assert answer.streaming
+    with zipfile.ZipFile(io.BytesIO(b"".join(answer))) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert found == {
+        "model/MLmodel": b"model/MLmodel",
+        "model/data/x.bin": b"model/data/x.bin",
+    }

@@ -101,7 +101,8 @@ def test_a_name_that_is_taken_meanwhile_is_taken(fraud, monkeypatch):
     assert error(response) == taken("trees")
 
 
-def test_an_experiment_may_keep_its_artifacts_elsewhere(fraud):
+def test_an_experiment_may_keep_its_artifacts_where_it_is_allowed(fraud, settings):
+    settings.ARTIFACT_LOCATIONS = ["acme=s3://bucket"]
     number = fraud.experiment(artifact_location="s3://bucket/path")
     shown = fraud.read("experiments/get", experiment_id=number)["experiment"]
     assert shown["artifact_location"] == "s3://bucket/path"

@@ -119,7 +119,8 @@ def test_names_that_are_drawn_differ():
     assert len({new_run_name() for _ in range(1000)}) > 950
 
 
-def test_the_place_of_artifacts_follows_the_experiment(fraud):
+def test_the_place_of_artifacts_follows_the_experiment(fraud, settings):
+    settings.ARTIFACT_LOCATIONS = ["*=s3://bucket"]
     for location in ("s3://bucket/deep", "s3://bucket/deep/"):
         experiment = fraud.experiment(location, artifact_location=location)
         run = fraud.ok("runs/create", experiment_id=experiment)["run"]["info"]
@@ -571,8 +572,9 @@ def test_datasets_take_the_same_statements_however_many(fraud, run):
         response = fraud.post("runs/log-inputs", run_id=run, datasets=body)
         assert response.status_code == 200
         counts.add(statements(response))
-    # savepoint, admission, run, datasets, their ids, uses, release
-    assert counts == {7}
+    # savepoint, admission, run, datasets, their ids, how many uses are known, how
+    # many the run has, uses, release
+    assert counts == {9}
     assert len(fraud.run_of(run)["inputs"]["dataset_inputs"]) == 221
 
 
@@ -652,10 +654,9 @@ def test_a_dataset_of_a_deleted_run_is_refused(fraud, run):
     )
 
 
-def test_inputs_that_are_models_are_refused_aloud(fraud, run):
+def test_an_input_that_is_no_model_is_not_found(fraud, run):
     response = fraud.post("runs/log-inputs", run_id=run, models=[{"model_id": "m-1"}])
-    message = "'models': logged models are not supported yet."
-    assert error(response) == invalid(message)
+    assert error(response) == absent("Logged model with ID 'm-1' not found.")
 
 
 # Models, as clients before 3.0 leave word of them

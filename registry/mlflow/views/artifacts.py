@@ -1,4 +1,4 @@
-"""Artifacts: the files of a run's package, as MLflow's client and web UI see them."""
+"""Artifacts: files of runs and logged models, as MLflow's client and UI see them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from django.urls.converters import StringConverter
 from mlops.api.parsing import read_query
 from mlops.errors import InvalidInput, NotFound
 from mlops.streams import Download, download_response, upload_of
-from registry import refusals
 from registry.mlflow.endpoint import endpoint, reply
-from registry.mlflow.places import Place, place_below_root, place_in_run
+from registry.mlflow.holders import holder_of
+from registry.mlflow.places import (
+    Place,
+    place_below_root,
+    place_in_model,
+    place_in_run,
+)
 from registry.mlflow.streaming import Entrance, streaming
 from registry.models import PackageFile
-from registry.services import packages, runs
+from registry.services.downloads import note_download
+from registry.services.packages import refuse_upload
 from registry.sql import packages as sql
-from registry.sql.answers import run_key
-from registry.sql.packages import FoundRun
+from registry.sql.folders import list_folder
 from registry.storage import ArtifactKey, BlobStream, StoredBlob, open_blob, put_blob
 from tenants.callers import Caller
-from tenants.models import Project
 from tenants.permissions import Permission
 
 # What the web UI sends in one piece; MLflow has the same bound.
@@ -55,6 +59,12 @@ def get_artifact(
     return download(request, entrance, partial(place_in_run, request))
 
 
+@streaming(GET=Permission.ARTIFACTS_READ)
+def model_file(request: HttpRequest, entrance: Entrance, path: str) -> HttpResponseBase:
+    model_id = entrance.names["model_id"]
+    return download(request, entrance, partial(place_in_model, request, model_id))
+
+
 @streaming(POST=Permission.ARTIFACTS_WRITE)
 def upload_artifact(
     request: HttpRequest, entrance: Entrance, path: str
@@ -74,8 +84,16 @@ def upload(
     with entrance.admitted() as project:
         place = locate()
         key = place.key
-        runs.refuse_deleted(find_run(project, place).run)
+        holder = holder_of(project, place)
+        holder.refuse_deleted()
         body = upload_of(request, max_bytes=max_bytes)
+        refuse_upload(
+            project,
+            holder.package,
+            key,
+            body.size_bytes or 0,
+            is_limited=holder.is_limited,
+        )
     blob = put_blob(
         project.organization_id,
         body.source,
@@ -84,7 +102,7 @@ def upload(
         expected_sha256=body.sha256,
     )
     with entrance.admitted() as project:
-        packages.attach_file(find_run(project, place).run, key=key, blob=blob)
+        holder_of(project, place).attach(key, blob)
     return reply(None)
 
 
@@ -94,7 +112,10 @@ def download(
     with entrance.admitted() as project:
         place = locate()
         key = place.key
-        blob = find_file(find_run(project, place), key)
+        package = holder_of(project, place).package
+        blob = find_file(package, key)
+    if package and request.method == "GET":
+        note_download(project.organization_id, package)
     read = partial(read_blob, project.organization_id, blob)
     return download_response(
         request, Download(key.name, blob.size_bytes, blob.sha256, read)
@@ -105,14 +126,20 @@ def read_blob(
     organization: UUID, blob: StoredBlob, start: int, length: int
 ) -> BlobStream:
     file = open_blob(organization, blob)
-    return BlobStream(file, start=start, length=length, sha256=blob.sha256)
+    return BlobStream(
+        file,
+        start=start,
+        length=length,
+        sha256=blob.sha256,
+        organization=organization,
+    )
 
 
 def remove(entrance: Entrance, locate: Locate) -> HttpResponse:
     with entrance.admitted() as project:
         place = locate()
         key = place.key
-        packages.remove_files(find_run(project, place).run, key=key)
+        holder_of(project, place).remove(key)
     return reply(None)
 
 
@@ -137,6 +164,10 @@ def list_below_root(
         # Only who may come in is told what is wrong with a request.
         caller.check()
         raise
+    if place.model_id:
+        with entrance.admitted() as project:
+            files = list_folder(project, holder_of(project, place).package, folder)
+        return reply(b'{"files":[%b]}' % files if files else None)
     return reply(
         sql.list_artifacts(caller, place.run_id, folder, experiment=place.experiment)
     )
@@ -145,21 +176,12 @@ def list_below_root(
 # Rows
 
 
-def find_run(project: Project, place: Place) -> FoundRun:
-    """Raises NotFound in the same words, whatever it is that does not fit."""
-    key = run_key(place.run_id)
-    found = sql.find_run(project, UUID(key)) if key else None
-    if found is None or place.experiment not in (None, found.experiment):
-        raise refusals.no_run(place.run_id)
-    return found
-
-
-def find_file(found: FoundRun, key: ArtifactKey) -> StoredBlob:
+def find_file(package: UUID | None, key: ArtifactKey) -> StoredBlob:
     """Raises NotFound, or InvalidInput for a folder."""
     missing = NotFound(f"No such artifact: '{key}'")
-    if found.package is None:
+    if package is None:
         raise missing
-    files = PackageFile.objects.filter(package_id=found.package)
+    files = PackageFile.objects.filter(package_id=package)
     row = files.filter(path=key.path).values_list("sha256", "size_bytes").first()
     if row:
         return StoredBlob(*row)
@@ -185,6 +207,9 @@ ARTIFACTS = "2.0/mlflow-artifacts/artifacts"
 urlpatterns = [
     route("get-artifact", get_artifact),
     route("ajax-api/2.0/mlflow/upload-artifact", upload_artifact),
+    route(
+        "ajax-api/2.0/mlflow/logged-models/<str:model_id>/artifacts/files", model_file
+    ),
 ]
 for _api in ("api", "ajax-api"):
     urlpatterns += [

@@ -10,6 +10,7 @@ from mlops.errors import NotFound
 from registry import refusals
 from registry.mlflow import ordering, paging, rules, wire
 from registry.mlflow.endpoint import endpoint
+from registry.mlflow.locations import location_asked
 from registry.models import Experiment
 from registry.services import experiments as services
 from tenants.models import Project
@@ -32,11 +33,10 @@ def create_experiment(
     tags: list | None = None,
 ) -> dict[str, str]:
     rules.check_label(name, "name")
-    rules.check_location(artifact_location)
     experiment = services.create_experiment(
         project,
         name=name,
-        artifact_location=artifact_location,
+        artifact_location=location_asked(artifact_location),
         tags=wire.experiment_tags(tags or []),
     )
     return {"experiment_id": str(experiment.iid)}

@@ -1,11 +1,14 @@
-"""Inputs: the datasets that a run has used."""
+"""Inputs: the datasets and the logged models that a run has used."""
 
 from __future__ import annotations
 
-from registry.mlflow import wire
+from registry.mlflow import model_wire, wire
 from registry.mlflow.endpoint import endpoint
+from registry.mlflow.views.logged_models import find_logged_models
 from registry.mlflow.views.runs import find_run
+from registry.models import ModelRole
 from registry.services import inputs
+from registry.services.logged_models import log_uses
 from tenants.models import Project
 from tenants.permissions import Permission
 
@@ -27,5 +30,10 @@ def log_inputs(
     models: list | None = None,
 ) -> None:
     uses = wire.dataset_uses(datasets or [])
-    wire.refuse_model_inputs(models or [])
-    inputs.log_inputs(find_run(project, run_id), uses)
+    asked = [model_id for model_id, _ in model_wire.model_uses(models or [])]
+    run = find_run(project, run_id)
+    inputs.log_inputs(run, uses)
+    if asked:
+        used = find_logged_models(project, asked)
+        steps = [0] * len(used)
+        log_uses(run, used, role=ModelRole.INPUT, steps=steps)

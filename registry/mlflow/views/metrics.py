@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from registry.mlflow import paging, rules, wire
+from collections.abc import Sequence
+from typing import Any
+
+from registry.mlflow import model_wire, paging, rules, wire
 from registry.mlflow.endpoint import endpoint
-from registry.sql import batch, history
+from registry.mlflow.holders import model_key
+from registry.sql import batch, history, model_metrics
+from registry.sql.batch import Point
+from registry.sql.model_metrics import ModelPoint
 from tenants.callers import Caller
 from tenants.permissions import Permission
 
@@ -18,8 +24,37 @@ def log_metric(
     value: float,
     timestamp: int,
     step: int = 0,
+    model_id: str = "",
+    dataset_name: str = "",
+    dataset_digest: str = "",
 ) -> bytes:
-    return batch.log_metric(caller, run_id, wire.point(key, value, timestamp, step))
+    point = wire.point(key, value, timestamp, step)
+    if not model_id:
+        return batch.log_metric(caller, run_id, point)
+    of_models = model_wire.model_points(
+        [
+            {
+                "model_id": model_id,
+                "dataset_name": dataset_name,
+                "dataset_digest": dataset_digest,
+            }
+        ]
+    )
+    return log_points(caller, run_id, [point], of_models)
+
+
+def log_points(
+    caller: Caller,
+    run_id: str,
+    points: Sequence[Point],
+    of_models: Sequence[ModelPoint],
+    **batch: Any,
+) -> bytes:
+    """Store the points of a run, and those of them that name a model for it, too."""
+    keys = [model_key(each.model_id) for each in of_models]
+    return model_metrics.log_batch(
+        caller, run_id, points=points, of_models=of_models, keys=keys, **batch
+    )
 
 
 @endpoint("GET", "metrics/get-history", needs=Permission.TRACKING_READ)

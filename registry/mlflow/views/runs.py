@@ -5,8 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from registry import refusals
-from registry.mlflow import ordering, paging, rules, wire
+from registry.mlflow import model_wire, ordering, paging, rules, wire
 from registry.mlflow.endpoint import endpoint
+from registry.mlflow.views.metrics import log_points
 from registry.models import Run
 from registry.refusals import ParamsChanged
 from registry.services import runs as services
@@ -116,13 +117,14 @@ def log_batch(
 ) -> bytes:
     metrics, params, tags = metrics or [], params or [], tags or []
     rules.check_batch(metrics, params, tags)
-    return batch.log_batch(
-        caller,
-        run_id,
-        points=wire.points(metrics),
-        params=wire.params(params),
+    points = wire.points(metrics)
+    rest = {
+        "params": wire.params(params),
         **wire.tags_and_name(wire.run_tags(tags)),
-    )
+    }
+    if of_models := model_wire.model_points(metrics):
+        return log_points(caller, run_id, points, of_models, **rest)
+    return batch.log_batch(caller, run_id, points=points, **rest)
 
 
 @endpoint("POST", "runs/delete", needs=Permission.TRACKING_DELETE)

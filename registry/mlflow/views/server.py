@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from registry.mlflow.endpoint import endpoint
+from registry.storage.direct import direct_store
 
 # Clients turn features on and off by it: the version of MLflow that is spoken here.
 MLFLOW_VERSION = "3.18.0"
@@ -19,8 +20,8 @@ def server_info() -> dict[str, Any]:
         "store_type": "SqlStore",
         "workspaces_enabled": False,
         "trace_archival_enabled": False,
-        "multipart_uploads_enabled": False,
-        "multipart_downloads_enabled": False,
+        "multipart_uploads_enabled": True,
+        "multipart_downloads_enabled": direct_store() is not None,
         "artifact_serving_enabled": True,
         "presigned_upload_run_id_supported": False,
         "presigned_upload_model_id_supported": False,
