@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -40,12 +41,15 @@ class Side:
     """One of the two platforms."""
 
     def __init__(self, var: Path) -> None:
+        self.var = var
         self.server, self.processes = Server.of(var), Processes(var)
 
     def cost_ms(self, name: str, seconds: float) -> float:
         """Return the CPU of server and PostgreSQL that a request took."""
         workload = hot_paths.WORKLOADS[name]
         requests = workload.prepare(self.server)
+        # Else one side may be measured with statistics that the other has not yet.
+        superuser(self.var, "VACUUM ANALYZE")
         run(self.server, requests, workload.connections, WARM_UP_SECONDS)
         before = self.processes.usage()
         done = run(self.server, requests, workload.connections, seconds)
@@ -105,11 +109,16 @@ def port_for(var: Path) -> int:
 
 def switch_off(var: Path) -> None:
     """Tables belong to several roles: the superuser of the cluster may change all."""
+    for (table,) in superuser(var, PROTECTED):
+        statement = "ALTER TABLE {} DISABLE ROW LEVEL SECURITY"
+        superuser(var, sql.SQL(statement).format(sql.SQL(table)))
+
+
+def superuser(var: Path, statement: LiteralString | sql.Composed) -> list[Any]:
     url = Embedded(var).url(SUPERUSER)
-    with psycopg.connect(url, autocommit=True) as superuser:
-        for (table,) in superuser.execute(PROTECTED).fetchall():
-            statement = "ALTER TABLE {} DISABLE ROW LEVEL SECURITY"
-            superuser.execute(sql.SQL(statement).format(sql.SQL(table)))
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
 
 
 def measure(

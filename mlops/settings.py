@@ -215,6 +215,10 @@ OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
 OIDC_CLIENT_SECRET = env.secret("OIDC_CLIENT_SECRET") if OIDC_ISSUER else ""
 OIDC_SCOPES = env.words("OIDC_SCOPES", "openid,profile,email")
 OIDC_GROUPS_CLAIM = env.text("OIDC_GROUPS_CLAIM", "groups")
+# Where the provider may be besides public addresses, such as 10.1.0.0/16.
+OIDC_NETWORKS = env.networks(
+    "OIDC_NETWORKS", "" if PRODUCTION else "127.0.0.0/8,::1/128"
+)
 SOCIALACCOUNT_ADAPTER = "tenants.accounts.single_sign_on.SingleSignOnAdapter"
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {"provider_class": "tenants.accounts.openid.IdentityProvider"}
@@ -266,7 +270,11 @@ OVERLOAD = {
 }
 # Paths whose bodies and answers are of any size, and what is said there, and elsewhere,
 # to those who are refused before Django.
-TRANSFERS = r"/mlflow-artifacts/artifacts/|/get-artifact$|/upload-artifact$"
+TRANSFERS = (
+    r"/mlflow-artifacts/(artifacts|mpu/parts|mpu/complete)/"
+    r"|/get-artifact$|/upload-artifact$"
+    r"|/packages/[^/]+/[^/]+/.|/packages/[^/]+/archive/$"
+)
 EARLY_REFUSAL = "registry.mlflow.early.refuse_early"
 
 # Bodies are read by our own parsers with a cap per route; uploads stream.
@@ -277,12 +285,37 @@ STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(VAR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "mlops" / "static"]
 MEDIA_ROOT = Path(env.text("BLOB_ROOT", str(VAR / "blobs")))
+
+
+def blob_store(address: str) -> dict[str, Any]:
+    """Read BLOB_STORE: "s3://bucket/prefix", or nothing for the folder BLOB_ROOT.
+
+    Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from wherever else
+    boto3 looks for them, such as the role of the machine.
+    """
+    parts = urlsplit(address)
+    if not address:
+        options: dict[str, Any] = {"location": str(MEDIA_ROOT)}
+        return {"BACKEND": "registry.storage.BlobFolder", "OPTIONS": options}
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+        raise ImproperlyConfigured(
+            f"BLOB_STORE={address!r}; use s3://bucket/prefix, or leave it empty."
+        )
+    options = {
+        "bucket_name": parts.netloc,
+        "location": parts.path.strip("/"),
+        "endpoint_url": env.text("S3_ENDPOINT_URL") or None,
+        "public_endpoint_url": env.text("S3_PUBLIC_ENDPOINT_URL"),
+        "region_name": env.text("S3_REGION") or None,
+        "presigns": env.flag("S3_SIGNED_URLS", True),
+        "drafts": str(VAR / "drafts"),
+    }
+    return {"BACKEND": "registry.storage.bucket.BlobBucket", "OPTIONS": options}
+
+
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "blobs": {
-        "BACKEND": "registry.storage.BlobFolder",
-        "OPTIONS": {"location": str(MEDIA_ROOT)},
-    },
+    "blobs": blob_store(env.text("BLOB_STORE")),
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
         if not DEBUG
@@ -290,6 +323,44 @@ STORAGES: dict[str, Any] = {
     },
 }
 MAX_ARTIFACT_BYTES = env.number("MAX_ARTIFACT_BYTES", 5 * 1024**3)
+# Where else experiments may keep artifacts: "acme=s3://bucket/acme", or "*=" for all.
+ARTIFACT_LOCATIONS = env.words("ARTIFACT_LOCATIONS")
+# Uploads in parts: what one part may have, how many may be open in a project, and for
+# how long the URLs are good that clients use without a token.
+MAX_PART_BYTES = env.number("MAX_PART_BYTES", 512 * 1024**2)
+MAX_OPEN_UPLOADS = env.number("MAX_OPEN_UPLOADS", 1000)
+SIGNED_URL_SECONDS = min(env.number("SIGNED_URL_SECONDS", 900), 900)
+# What packages may hold where neither project nor organization has a limit of its own;
+# 0 is no limit.
+STORAGE_LIMITS = {
+    "organization_bytes": env.number("ORGANIZATION_STORAGE_BYTES", 0),
+    "organization_files": env.number("ORGANIZATION_STORAGE_FILES", 0),
+    "project_bytes": env.number("PROJECT_STORAGE_BYTES", 0),
+    "project_files": env.number("PROJECT_STORAGE_FILES", 0),
+}
+# Seconds between two writes of when packages were last downloaded; 0 writes nothing.
+DOWNLOAD_NOTE_SECONDS = env.number("DOWNLOAD_NOTE_SECONDS", 60)
+
+# How many of them one run, experiment, model, version or project may have: far more
+# than anybody needs, and too few for a loop that went wrong to fill the database.
+OBJECT_LIMITS = {
+    name: env.number(f"LIMIT_{name.upper()}", most)
+    for name, most in {
+        "run_params": 10_000,
+        "run_tags": 10_000,
+        "run_inputs": 1_000,
+        "run_models": 10_000,
+        "logged_model_params": 10_000,
+        "logged_model_tags": 1_000,
+        "experiment_tags": 1_000,
+        "model_tags": 1_000,
+        "model_aliases": 1_000,
+        "version_tags": 1_000,
+        "project_experiments": 10_000,
+        "project_models": 10_000,
+        "model_versions": 100_000,
+    }.items()
+}
 
 # REST
 REST_FRAMEWORK = {
@@ -326,7 +397,9 @@ SPECTACULAR_SETTINGS = {
         "Feature": "tenants.models.Feature",
         "RunStatus": "registry.models.RunStatus",
         "VersionStatus": "registry.models.VersionStatus",
+        "PackageRole": "registry.models.PackageRole",
         "PackageStatus": "registry.models.PackageStatus",
+        "PackageType": "registry.models.PackageType",
         "DeploymentStatus": "registry.models.DeploymentStatus",
         "ReportStatus": "monitoring.models.ReportStatus",
         "AlertStatus": "monitoring.models.AlertStatus",
@@ -357,6 +430,8 @@ THROTTLES = {
     "second_factor": env.rate("THROTTLE_SECOND_FACTOR", "10/15min"),
     "account_form": env.rate("THROTTLE_ACCOUNT_FORM", "60/min"),
     "account_mail": env.rate("THROTTLE_ACCOUNT_MAIL", "10/h"),
+    # Entries of the trail about one damaged blob.
+    "damaged_blob": env.Rate(1 / 60, 1),
     # A code of an authenticator app is good once; it lives a minute at most.
     "used_code": env.Rate(1 / 120, 1),
 }

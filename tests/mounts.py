@@ -42,3 +42,20 @@ def mounts(organization: str = "acme", project: str = "fraud") -> list[Mount]:
 
 
 every_mount: Any = pytest.mark.parametrize("mount", mounts(), ids=str)
+
+
+def mounts_for(number: int, found: list[Mount], *, every: bool) -> list[Mount]:
+    """Return all, or two of them: others for each number, so all get their share."""
+    if every:
+        return found
+    # Another version, and another way to say the project.
+    step = len(found) // 2 + 1
+    return [found[number % len(found)], found[(number + step) % len(found)]]
+
+
+# Of many hostile texts each is sent to two mounts every day, and to all in the soak.
+by_two_mounts_or_all: Any = pytest.mark.parametrize(
+    "every",
+    [False, pytest.param(True, marks=pytest.mark.soak)],
+    ids=["two mounts", "every mount"],
+)

@@ -17,10 +17,14 @@ from registry import models as registry
 from registry.tests.factories import (
     DeploymentFactory,
     ExperimentFactory,
+    LoggedModelFactory,
     ModelVersionFactory,
     PackageFileFactory,
+    ProtectionRuleFactory,
     RegisteredModelFactory,
+    RetentionRuleFactory,
     RunFactory,
+    UploadFactory,
     candidate_package,
 )
 from tenants import models as tenants
@@ -44,6 +48,7 @@ def populate(project: tenants.Project, user: tenants.User) -> dict[type, Any]:
     experiment = ExperimentFactory(project=project, iid=7, name="trees")
     run = RunFactory(experiment=experiment, iid=7, name="night")
     package = candidate_package(run, files=2)
+    logged = LoggedModelFactory(experiment=experiment, name="forest", source_run=run)
     model = RegisteredModelFactory(project=project, name="scorer")
     version = ModelVersionFactory(registered_model=model, version=1, run=run)
     registry.Alias(
@@ -61,9 +66,13 @@ def populate(project: tenants.Project, user: tenants.User) -> dict[type, Any]:
     SingleSignOnFactory(organization=project.organization, domains=[f"{project}.io"])
     stored = (
         *(experiment, run, package, model, version, deployment, rule, account),
+        logged,
         invitation,
         SupportGrantFactory(organization=project.organization),
         PackageFileFactory(package=package),
+        UploadFactory(project=project),
+        RetentionRuleFactory(project=project, name="month"),
+        ProtectionRuleFactory(project=project, name_pattern="release-*"),
         AlertFactory(rule=rule),
         DriftReportFactory(deployment=deployment),
         project,

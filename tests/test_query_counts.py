@@ -11,10 +11,14 @@ from registry import models as registry
 from registry.tests.factories import (
     DeploymentFactory,
     ExperimentFactory,
+    LoggedModelFactory,
     ModelVersionFactory,
+    ProtectionRuleFactory,
     RegisteredModelFactory,
+    RetentionRuleFactory,
     RunFactory,
     candidate_package,
+    model_package,
 )
 from tenants import models as tenants
 from tenants.tests.factories import (
@@ -45,9 +49,12 @@ def grow(project: tenants.Project, times: int) -> None:
     for _ in range(times):
         run = add_run(project)
         version = add_version(project, run)
+        add_logged_model(project, run)
         deployment = DeploymentFactory(model_version=version)
         AlertFactory(rule__deployment=deployment)
         DriftReportFactory(deployment=deployment)
+        RetentionRuleFactory(project=project)
+        ProtectionRuleFactory(project=project)
         add_people(project)
 
 
@@ -69,6 +76,14 @@ def add_run(project: tenants.Project) -> registry.Run:
         **of_run,
     ).save()
     return run
+
+
+def add_logged_model(project: tenants.Project, run: registry.Run) -> None:
+    model = LoggedModelFactory(experiment=run.experiment, source_run=run)
+    model_package(model, files=2)
+    of_model = {"organization": project.organization, "logged_model": model}
+    registry.LoggedModelParam(key="depth", value="3", **of_model).save()
+    registry.LoggedModelTag(key="owner", value="alice", **of_model).save()
 
 
 def add_version(project: tenants.Project, run: registry.Run) -> registry.ModelVersion:

@@ -170,7 +170,8 @@ def ask_of(way: Way, target: Target) -> Ask:
     if is_mlflow(way.route):
         return mlflow_ask(way, target)
     held = target.named
-    address = address_of(way.route, target, keys_of(way.route, held))
+    keys = keys_of(way.route, held)
+    address = address_of(way.route, target, keys)
     body = body_of(way.route, way.method, held) if way.method in WRITING else None
     return Ask(
         way.method,
@@ -178,8 +179,15 @@ def ask_of(way: Way, target: Target) -> Ask:
         json.dumps(body).encode() if body is not None else b"",
         FORM if is_account(way.route) else JSON,
         headers=ORIGIN if way.credential == "session" else {},
-        said=(address, *texts_of(body), *names_in(held)),
+        said=(address, *texts_of(body), *names_in(held), *file_named_by(keys)),
     )
+
+
+def file_named_by(keys: dict[str, Any]) -> list[str]:
+    """The package, its run and the path of a file; the version is but a hyphen."""
+    if "path" not in keys:
+        return []
+    return [keys["name"], keys["path"], keys["name"].removeprefix("ml_candidate_")]
 
 
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
@@ -194,6 +202,9 @@ def keys_of(route: Route, held: Holding) -> dict[str, Any]:
     """Fill what the address names besides its place, by the model behind the route."""
     names = set(route.parameters) - PLACES
     model = model_of(route)
+    if names == {"name", "version", "path"}:
+        candidate = f"ml_candidate_{held.number}"
+        return {"name": candidate, "version": "-", "path": artifact(held)}
     if model is tenants.Project and "slug" in names:
         return {"slug": held.project}
     return {name: str(held.key(BY_NAME.get(name, model))) for name in names}
@@ -210,6 +221,8 @@ def model_of(route: Route) -> type[django_models.Model]:
     admin = getattr(route.view, "model_admin", None)
     if admin is not None and admin.model.__module__.partition(".")[0] in APPS:
         return admin.model
+    if route.template.endswith("/packages/<pk>/archive/"):
+        return registry.Package
     queryset = getattr(route.view_set, "queryset", None)
     return queryset.model if queryset is not None else registry.Run
 
@@ -236,10 +249,18 @@ def mlflow_ask(way: Way, target: Target) -> Ask:
     keys: dict[str, Any] = {}
     if "path" in way.route.parameters:
         keys["path"] = f"{held.number}/{held.run}/artifacts/{artifact(held)}"
+    if "/mpu/" in path:
+        keys |= upload_keys(held)
+    if "model_id" in way.route.parameters:
+        keys |= {"model_id": logged_model(held), "tag_key": held.text("key")}
     address = address_of(way.route, target, {**keys, "rest": "runs/get"})
+    if "/mpu/" in path and "path" in keys and way.method == "POST":
+        parts = upload_body(path, held)
+        said = (address, *texts_of((parts, keys)), held.run, str(held.number))
+        return Ask("POST", address, json.dumps(parts).encode(), JSON, headers, said)
     endpoint = endpoints().get((path, way.method.replace("HEAD", "GET")))
     given = fill(endpoint, held) if endpoint else paths_of(way, held)
-    said = (address, *texts_of(given), *keys.values(), held.run, str(held.number))
+    said = (address, *texts_of((given, keys)), held.run, str(held.number))
     if endpoint is None or endpoint.method == "GET":
         address = f"{address}?{urlencode(given, doseq=True)}" if given else address
         body = b"bytes" if endpoint is None and way.method in WRITING else b""
@@ -247,22 +268,57 @@ def mlflow_ask(way: Way, target: Target) -> Ask:
     return Ask(way.method, address, json.dumps(given).encode(), JSON, headers, said)
 
 
+def upload_keys(held: Holding) -> dict[str, str]:
+    """The address of an upload's folder, and that of its one part."""
+    return {
+        "path": f"{held.number}/{held.run}/artifacts/{held.text('folder')}",
+        "upload": held.key(registry.MultipartUpload).hex,
+        "number": "1",
+    }
+
+
+def upload_body(path: str, held: Holding) -> dict[str, Any]:
+    """Complete and abort are about the upload that is there, create about another."""
+    named: dict[str, Any] = {
+        "path": f"{held.text('sent')}.bin",
+        "upload_id": held.key(registry.MultipartUpload).hex,
+    }
+    if "/create" in path:
+        return {"path": f"{held.text('new')}.bin", "num_parts": 1}
+    if "/complete" in path:
+        # Not the part's own: the first who completed would leave the next nothing to.
+        return {**named, "parts": [{"part_number": 1, "etag": "0" * 64}]}
+    return named
+
+
 OCTETS, JSON = "application/octet-stream", "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 
+CONVERTER = re.compile("<[a-z]+:")
+
+
 @cache
 def endpoints() -> dict[tuple[str, str], Endpoint]:
-    return {(f"mlflow/{each.path}", each.method): each for each in ENDPOINTS}
+    return {
+        (f"mlflow/{CONVERTER.sub('<', each.path)}", each.method): each
+        for each in ENDPOINTS
+    }
 
 
 def paths_of(way: Way, held: Holding) -> dict[str, str]:
     """The query of views that stream: they have no typed schema."""
     if key_of(way.route).endswith("mlflow-artifacts/artifacts"):
         return {"path": f"{held.number}/{held.run}/artifacts/{held.text('folder')}"}
+    if key_of(way.route).endswith("<model_id>/artifacts/files"):
+        return {"artifact_file_path": artifact(held)}
     if "artifact" in key_of(way.route) and "path" not in way.route.parameters:
         return {"run_id": held.run, "path": artifact(held)}
     return {}
+
+
+def logged_model(held: Holding) -> str:
+    return f"m-{held.key(registry.LoggedModel).hex}"
 
 
 def artifact(held: Holding) -> str:
@@ -290,6 +346,11 @@ def of_mlflow(held: Holding) -> dict[str, Any]:
         "new_name": held.text("renamed"),
         "version": "1",
         "alias": held.text("alias"),
+        "source": f"runs:/{held.run}/{held.text('folder')}",
+        "model_id": logged_model(held),
+        "models": [{"model_id": logged_model(held), "step": 1}],
+        "tag_key": held.text("key"),
+        "source_run_id": held.run,
         "key": held.text("key"),
         "value": held.text("value"),
         "metric_key": held.text("loss"),
@@ -323,7 +384,12 @@ def no_more(held: Holding) -> dict[str, Any]:
 OF_ENDPOINT: dict[str, Any] = {
     "experiments/create": lambda held: {"name": held.text("new")},
     "runs/create": lambda held: {"user_id": held.text("login")},
+    "logged-models/search": lambda held: {"datasets": []},
+    "logged-models/<model_id>": lambda held: {"status": "LOGGED_MODEL_READY"},
+    "registered-models/create": lambda held: {"name": held.text("new")},
     "runs/log-metric": lambda held: {"key": held.text("loss"), "value": 2.0},
+    # Exactly one of run and logged model.
+    "artifacts/presigned-upload-url": lambda held: {"model_id": ""},
 }
 
 
@@ -383,6 +449,13 @@ def of_rest(route: Route, held: Holding) -> dict[str, Any]:
         "email": f"{held.mark}-new@example.org",
         "may_write": False,
         "confirm": held.organization,
+        "package_type": "",
+        "push_role": "owner",
+        "delete_role": "",
+        "effect": "delete",
+        "package_status": "",
+        "older_than_days": 30,
+        "keep_newest": None,
     }
     if route.template.endswith("/invitations/"):
         known |= {"projects": known["roles"]}

@@ -25,8 +25,6 @@ TWINS = {
     "at gone": "at random",
 }
 Line = tuple[str, str]
-# Accounts are the platform's: whoever may add people finds anybody by the user name.
-OF_THE_PLATFORM = {("api/v1/organizations/<organization>/members/", "POST")}
 # Service accounts are the organization's: one may be taken into any project of it.
 OF_THE_ORGANIZATION = {
     ("api/v1/organizations/<organization>/projects/<project>/members/", "POST")
@@ -113,7 +111,7 @@ class Matrix:
         self, way: Way, role: str, name: str, given: Answer, masked: Masked
     ) -> None:
         where = f"{way} as {role}, {name}"
-        if given.status >= 500:
+        if given.letter == "!":
             self.found.complaints.append(f"{where}: {given.status}")
         if way.method in asks.declared(way.route):
             self.found.note(way, role, name, given.letter)
@@ -121,8 +119,6 @@ class Matrix:
             if not way.route.is_public:
                 self.found.complaints.append(f"{where}: lets {way.method} in")
         for secrets in self.secrets_for(role):
-            if name == "foreign" and way.line in OF_THE_PLATFORM:
-                continue
             if found := masked.gives_away(secrets):
                 self.found.disclosures.append(f"{where} gives away {found}")
 
@@ -151,8 +147,6 @@ def must_equal(way: Way, role: str, name: str) -> bool:
     """
     if name == "at other":
         return role not in RULERS
-    if name == "foreign" and way.line in OF_THE_PLATFORM:
-        return False
     if name == "other" and way.line in OF_THE_ORGANIZATION:
         return False
     if name == "other":

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from audit.models import AuditLog
 from mlops.db.uuid7 import fact_id, uuid7
+from mlops.streams import Upload
 from monitoring import models as monitoring
 from monitoring.tests.factories import (
     AlertFactory,
@@ -23,15 +24,22 @@ from monitoring.tests.factories import (
 )
 from registry import models as registry
 from registry.storage import put_blob
+from registry.storage.parts import put_part
 from registry.tests.factories import (
     BlobFactory,
     DeploymentFactory,
     ExperimentFactory,
+    LoggedModelFactory,
     ModelVersionFactory,
     PackageFactory,
     PackageFileFactory,
+    ProtectionRuleFactory,
     RegisteredModelFactory,
+    RetentionRuleFactory,
     RunFactory,
+    UploadFactory,
+    UploadPartFactory,
+    model_package,
 )
 from tenants import models as tenants
 from tenants.tests.factories import (
@@ -82,6 +90,7 @@ def populate(project: tenants.Project, mark: str, number: int) -> Rows:
     rows = {type(row): row for row in stored}
     rows.update({type(row): row for row in registered(place, rows)})
     rows.update({type(row): row for row in monitored(place, rows)})
+    rows.update({type(row): row for row in uploading(place, rows)})
     rows[AuditLog] = newest(AuditLog, project)
     return rows
 
@@ -157,7 +166,17 @@ def tracked(place: Place) -> list[Any]:
         value=place.text("value"),
     )
     tag.save()
-    return [experiment, run, tag, *logged(place, experiment, run), *files(place)]
+    rule = RetentionRuleFactory(
+        project=place.project, name=place.text("rule"), tag_key=place.text("key")
+    )
+    models, stored = logged_models(place, experiment, run), files(place)
+    file = stored[-1]
+    PackageFileFactory(package=model_package(models[0]), path=file.path, blob=file.blob)
+    rows = [*logged(place, experiment, run), *models, *stored]
+    protection = ProtectionRuleFactory(
+        project=place.project, name_pattern=place.text("protected")
+    )
+    return [experiment, run, tag, rule, protection, *rows]
 
 
 def logged(place: Place, experiment: Any, run: Any) -> list[Any]:
@@ -200,6 +219,39 @@ def logged(place: Place, experiment: Any, run: Any) -> list[Any]:
     return rows
 
 
+def logged_models(place: Place, experiment: Any, run: Any) -> list[Any]:
+    """A model that the run brought forth, with a param, a tag and a metric of it."""
+    model = LoggedModelFactory(
+        experiment=experiment,
+        name=place.text("forest"),
+        model_type=place.text("kind"),
+        source_run=run,
+    )
+    of_model = {**place.common, "logged_model": model}
+    rows = [
+        registry.LoggedModelParam(
+            **of_model, key=place.text("depth"), value=place.text("param")
+        ),
+        registry.LoggedModelTag(
+            **of_model, key=place.text("key"), value=place.text("value")
+        ),
+        registry.LoggedModelMetric(
+            id=uuid7(),
+            organization_id=place.organization.pk,
+            logged_model=model,
+            run=run,
+            name=place.text("loss"),
+            value=1.5,
+            timestamp_ms=1_710_000_000_000,
+            dataset_name=place.text("data"),
+        ),
+        registry.RunModel(**of_model, run=run, role="output"),
+    ]
+    for row in rows:
+        row.save(force_insert=True)
+    return [model, *rows]
+
+
 def files(place: Place) -> list[Any]:
     """The candidate's package with one file, whose bytes are in the store."""
     stored = put_blob(
@@ -218,6 +270,22 @@ def files(place: Place) -> list[Any]:
     )
     path = f"{place.text('folder')}/{place.text('file')}.txt"
     return [blob, package, PackageFileFactory(package=package, path=path, blob=blob)]
+
+
+def uploading(place: Place, rows: Rows) -> list[Any]:
+    """A file of the run that is sent in one part, which has arrived."""
+    root = f"{place.number}/{rows[registry.Run].pk.hex}/artifacts"
+    upload = UploadFactory(
+        project=place.project,
+        location=f"{root}/{place.text('folder')}/{place.text('sent')}.bin",
+        part_count=1,
+    )
+    body = Upload(io.BytesIO(f"{place.mark}-part".encode()))
+    part = put_part(upload.pk, 1, body, max_bytes=1000)
+    row = UploadPartFactory(
+        upload=upload, size_bytes=part.size_bytes, sha256=part.sha256
+    )
+    return [upload, row]
 
 
 def registered(place: Place, rows: Rows) -> list[Any]:

@@ -110,6 +110,10 @@ NEVER = {
     "POST api/v1/organizations/<organization>/restore/": "only a deleted one is found",
     "POST mlflow/experiments/restore": "only a deleted one is found",
     "GET mlflow/<rest>": "there is no such endpoint",
+    "POST mlflow-artifacts/mpu/complete/<path>": "once complete it is not there again",
+    "GET mlflow-artifacts/presigned/<path>": "a folder of files signs no address",
+    "POST mlflow/artifacts/presigned-upload-url": "only for stores clients reach",
+    "POST mlflow/artifacts/presigned-download-url": "only for stores clients reach",
 }
 
 

@@ -127,7 +127,12 @@ def build(cast: Cast) -> World:
         cast=cast,
         people={role: somebody(cast, role) for role in ROLES},
     )
-    UserFactory(username="outsider")
+    # Who is known to acme and may be brought back; nobody else is found by name.
+    MembershipFactory(
+        organization=cast.acme,
+        user=UserFactory(username="outsider"),
+        deleted_at=timezone.now(),
+    )
     cast.umbrella.name = "forqz-organization"
     cast.umbrella.metadata = {"note": "forqz-note"}
     cast.umbrella.save(using="default")

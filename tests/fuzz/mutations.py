@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -13,6 +14,8 @@ from registry.mlflow.endpoint import ENDPOINTS, Endpoint
 from tests.mounts import Mount, mounts
 
 JSON = "application/json"
+# What a path of an endpoint names: <model_id>, <path:tag_key>.
+NAMED = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 class Raw(bytes):
@@ -38,6 +41,7 @@ VALUES: list[Any] = [
     *([], {}, [[]], [{}], [None], [1, "a"], [""], {"a": {"b": []}}, {"": ""}),
     *({"key": "k"}, [{"key": "k", "value": "v"}] * 101, [{"key": None, "value": 1}]),
 ]
+TEXTS = [value for value in VALUES if isinstance(value, str)]
 NAMES = ["", "run_uuid", "run_id", "key", "a\x00", "__proto__", "organization_id", "é"]
 QUERIES = [
     *("%00", "%ff", "%c0%ae", "%ed%a0%80", "%", "%zz", "%u0000", "+", "&&", "=", "a=b"),
@@ -67,22 +71,35 @@ class Spoiler:
     random: Random
     run_id: str
     experiment_id: str
+    model_id: str
+    upload_id: str
 
     def request(self) -> Asked:
         endpoint = self.random.choice(ENDPOINTS)
         mount = self.random.choice(MOUNTS)
         headers = tuple(mount.headers.items())
-        url = mount.url(endpoint.path)
-        if endpoint.method == "GET":
+        url = mount.url(self.address(endpoint))
+        method = endpoint.method
+        if method == "GET":
             url = f"{url}?{self.query(endpoint)}"
-            return Asked(endpoint.path, "GET", url, headers=headers)
+            return Asked(endpoint.path, method, url, headers=headers)
         return Asked(
-            endpoint.path, "POST", url, self.body(endpoint), self.kind(), headers
+            endpoint.path, method, url, self.body(endpoint), self.kind(), headers
         )
+
+    def address(self, endpoint: Endpoint) -> str:
+        """Fill what the path names: mostly with what is there."""
+
+        def named(found: re.Match[str]) -> str:
+            if self.random.random() < 0.2:
+                return quote(self.random.choice(TEXTS), safe="")
+            return str(self.known()[found.group(1)])
+
+        return NAMED.sub(named, endpoint.path)
 
     def file_request(self) -> Asked:
         """A request of a file, whose path is the hostile part."""
-        path = self.random.choice([v for v in VALUES if isinstance(v, str)])
+        path = self.random.choice(TEXTS)
         if self.random.random() < 0.3:
             path = quote(path, safe="/")
         if self.random.random() < 0.3:
@@ -105,14 +122,41 @@ class Spoiler:
         url = quote(url, safe="/?&=%#;:+")
         return Asked("artifacts", method, url, b"x", "application/octet-stream")
 
+    def upload_request(self) -> Asked:
+        """A request of an upload in parts: its folder, or its body, is spoilt."""
+        verb = self.random.choice(["create", "complete", "abort", "parts"])
+        proxy = self.random.choice(["", "/mlflow/acme/fraud"])
+        proxy += f"/{self.random.choice(['api', 'ajax-api'])}/2.0/mlflow-artifacts/mpu"
+        if verb == "parts":
+            upload = self.random.choice([self.upload_id, self.random.choice(TEXTS)])
+            number = self.random.choice(["1", "2", self.random.choice(TEXTS)])
+            grant = self.random.choice(["", "?grant=", "?grant=a:b:c"])
+            upload, number = quote(upload, safe=""), quote(number, safe="")
+            url = f"{proxy}/parts/{upload}/{number}{grant}"
+            return Asked("mpu/parts", "PUT", url, b"x", "application/octet-stream")
+        folder = f"{self.experiment_id}/{self.run_id}/artifacts"
+        if self.random.random() < 0.3:
+            folder += "/" + quote(self.random.choice(TEXTS), safe="/")
+        body = self.spoilt(self.upload_body(verb))
+        return Asked(f"mpu/{verb}", "POST", f"{proxy}/{verb}/{folder}", body)
+
+    def upload_body(self, verb: str) -> dict[str, Any]:
+        if verb == "create":
+            return {"path": "model.bin", "num_parts": 2}
+        named: dict[str, Any] = {"path": "model.bin", "upload_id": self.upload_id}
+        part = {"part_number": 1, "etag": "0" * 64}
+        return named | ({"parts": [part]} if verb == "complete" else {})
+
     # Valid ones
 
     def valid(self, endpoint: Endpoint) -> dict[str, Any]:
         known = self.known()
+        in_path = NAMED.findall(endpoint.path)
         return {
             field.name: known[field.name]
             for field in endpoint.fields
-            if field.is_required or self.random.random() < 0.7
+            if field.name not in in_path
+            and (field.is_required or self.random.random() < 0.7)
         }
 
     def known(self) -> dict[str, Any]:
@@ -122,6 +166,13 @@ class Spoiler:
         return {
             **dict.fromkeys(("path", "metric_key", "key", "user_id"), "a"),
             **dict.fromkeys(("name", "new_name", "run_name", "experiment_name"), "n"),
+            **dict.fromkeys(("alias", "tag_key", "description", "model_type"), "k"),
+            **dict.fromkeys(("dataset_name", "dataset_digest", "run_link"), "1"),
+            **dict.fromkeys(("artifact_directory_path", "version"), "1"),
+            "allow_deleted": True,
+            "source": f"runs:/{self.run_id}/a",
+            "source_run_id": self.run_id,
+            "model_id": self.model_id,
             **dict.fromkeys(("page_token", "filter", "artifact_location"), ""),
             **dict.fromkeys(("view_type", "run_view_type"), "ALL"),
             **dict.fromkeys(("start_time", "end_time", "timestamp", "step"), 5),
@@ -136,7 +187,7 @@ class Spoiler:
             "params": tags,
             "metrics": [point],
             "datasets": [{"dataset": dataset, "tags": tags}],
-            "models": [],
+            "models": [{"model_id": self.model_id, "step": 1}],
             "model_json": json.dumps(
                 {
                     "artifact_path": "m",
@@ -150,7 +201,9 @@ class Spoiler:
     # Spoilt ones
 
     def body(self, endpoint: Endpoint) -> bytes:
-        given: Any = self.valid(endpoint)
+        return self.spoilt(self.valid(endpoint))
+
+    def spoilt(self, given: Any) -> bytes:
         for _ in range(self.random.randint(1, 3)):
             given = self.random.choice(CHANGES)(self, given)
         body = written(given)

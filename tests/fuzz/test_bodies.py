@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import transaction
 
 from registry import models as registry
 from registry.mlflow.endpoint import ENDPOINTS
-from registry.tests.factories import RunFactory
+from registry.tests.factories import LoggedModelFactory, RunFactory, UploadFactory
 from tests.fuzz.mutations import MOUNTS, Asked, Spoiler
 from tests.fuzz.verdicts import (
     SEED,
@@ -23,7 +24,7 @@ from tests.fuzz.verdicts import (
 )
 from tests.fuzz.world import World, make_world
 
-EVERYDAY, SOAK = 1000, 20_000
+EVERYDAY, SOAK = 1_800, 20_000
 # So many at a time see what the others have stored.
 TOGETHER = 50
 
@@ -38,7 +39,17 @@ def world(cast) -> Iterator[World]:
 @pytest.fixture
 def spoiler(world, cast) -> Spoiler:
     run = RunFactory(experiment__project=cast.fraud)
-    return Spoiler(Random(SEED), run.pk.hex, str(run.experiment.iid))
+    number = str(run.experiment.iid)
+    model = LoggedModelFactory(experiment=run.experiment, source_run=run)
+    location = f"{number}/{run.pk.hex}/artifacts/model.bin"
+    upload = UploadFactory(project=cast.fraud, location=location)
+    return Spoiler(
+        Random(SEED),
+        run_id=run.pk.hex,
+        experiment_id=number,
+        model_id=f"m-{model.pk.hex}",
+        upload_id=upload.pk.hex,
+    )
 
 
 def ask_many(world: World, ask: Callable[[], Asked], count: int) -> Findings:
@@ -81,8 +92,14 @@ def test_every_file_route_answers_hostile_paths(world, spoiler):
     assert not [path for path in stored if ".." in path.split("/")]
 
 
+def test_every_step_of_an_upload_answers_spoilt_requests(world, spoiler):
+    findings = ask_many(world, spoiler.upload_request, EVERYDAY // 4)
+    findings.check()
+    assert {200, 400, 404} <= set(findings.statuses)
+
+
 def test_the_seed_makes_the_same_requests_again(spoiler):
-    again = Spoiler(Random(SEED), spoiler.run_id, spoiler.experiment_id)
+    again = replace(spoiler, random=Random(SEED))
     assert [spoiler.request() for _ in range(100)] == [
         again.request() for _ in range(100)
     ]
@@ -108,3 +125,9 @@ def test_every_endpoint_answers_twenty_thousand_spoilt_requests(world, spoiler):
 @pytest.mark.timeout(900)
 def test_every_file_route_answers_five_thousand_hostile_paths(world, spoiler):
     ask_many(world, spoiler.file_request, SOAK // 4).check()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_every_step_of_an_upload_answers_five_thousand_spoilt_requests(world, spoiler):
+    ask_many(world, spoiler.upload_request, SOAK // 4).check()

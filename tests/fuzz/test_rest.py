@@ -34,7 +34,7 @@ from tests.fuzz.verdicts import (
 )
 from tests.fuzz.world import World, make_world, models_by_path
 
-EVERYDAY, SOAK = 2_000, 100_000
+EVERYDAY, SOAK = 3_500, 101_000
 SITE = "http://testserver"
 PLACE = {"organization": "acme", "project": "fraud"}
 # Members of a body or a query that hold the id of another row.

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from registry.mlflow import urls
 from registry.mlflow.endpoint import ENDPOINTS
 from tenants.api.openapi import description
 from tests.fuzz.world import World, models_by_path
 
 PLACE = {"organization": "acme", "project": "fraud"}
-# It finds something in a body without members, too.
-TAKES_NOTHING = {"runs/search", "experiments/search"}
+# A search finds something without any members, and no params are params, too.
+TAKES_NOTHING = {"runs/search", "logged-models/<model_id>/params"}
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,25 @@ class Writer:
     method: str
     path: str
     limit: int = 2 * 1024**2
+    takes_nothing: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
 
-def endpoints() -> list[Writer]:
-    """Return each path behind a mount's prefix."""
+NOBODYS_MODEL = "m-" + "0" * 32
+
+
+def endpoints(model_id: str = NOBODYS_MODEL) -> list[Writer]:
+    """Return each path behind a mount's prefix, about the logged model."""
+    assert urls.REGISTERED  # importing the routes fills the list
     return [
-        Writer("POST", each.path, each.body_limit)
+        Writer(
+            "POST",
+            each.path.replace("<model_id>", model_id),
+            each.body_limit,
+            takes_nothing=each.path in TAKES_NOTHING,
+        )
         for each in ENDPOINTS
         if each.method == "POST"
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import models
 
+from registry.tests.factories import UploadFactory
 from registry.tests.protocol import Tracking
 from tenants.tests.superuser import AdminClient, superuser
 from tests.hostile.test_heads import PROJECT
@@ -102,13 +103,18 @@ def free_texts(row: models.Model) -> dict[str, str]:
     }
 
 
+# What identifies them never changes.
+KEPT = {"package", "packagefile", "auditlog", "multipartupload"}
+
+
 @pytest.fixture
 def poisoned(cast) -> list[models.Model]:
     """Rows of everything, with a script in every text that has no shape of its own."""
     rows = list(populate(cast.fraud, cast.alice).values())
+    rows.append(UploadFactory(project=cast.fraud, location=HOSTILE, reference=HOSTILE))
     for row in rows:
-        if row._meta.model_name in {"package", "packagefile", "auditlog"}:
-            continue  # what identifies them never changes
+        if row._meta.model_name in KEPT:
+            continue
         texts = free_texts(row)
         if row._meta.model_name == "registeredmodel":
             texts.pop("name")  # refused by a constraint: it has a slash

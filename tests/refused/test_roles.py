@@ -349,6 +349,8 @@ def test_no_header_and_no_field_makes_another_method(alice_in_fraud, person, run
 
 
 def test_head_and_options_open_no_more_than_get(person, run):
+    """One path may have a method for readers beside those that write."""
+    readable = {each.path for each in ENDPOINTS if each.needs in READS}
     stranger, viewer = client_of(), person("viewer").client
     for mount in mounts():
         for each in ENDPOINTS:
@@ -358,5 +360,5 @@ def test_head_and_options_open_no_more_than_get(person, run):
                 assert call(stranger, mount, method, each.path).status_code == 401
                 status = call(viewer, mount, method, each.path).status_code
                 assert status in {400, 403, 405, 404, 200}, (mount, each.path)
-                if each.needs not in READS:
+                if each.path not in readable:
                     assert status == 403, (mount, method, each.path)
