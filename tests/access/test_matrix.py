@@ -105,11 +105,13 @@ def test_the_table_has_a_line_for_each_route_and_no_other():
     assert asked == {table.base_of(line) for line in table.read()}
 
 
+PROJECT = "api/v1/organizations/<organization>/projects/<project>/"
 # Lines on which even an owner is not let in, and why.
 NEVER = {
     "POST api/v1/organizations/<organization>/restore/": "only a deleted one is found",
     "POST mlflow/experiments/restore": "only a deleted one is found",
     "GET mlflow/<rest>": "there is no such endpoint",
+    f"DELETE {PROJECT}packages/<pk>/": "a version has its files, which is a conflict",
     "POST mlflow-artifacts/mpu/complete/<path>": "once complete it is not there again",
     "GET mlflow-artifacts/presigned/<path>": "a folder of files signs no address",
     "POST mlflow/artifacts/presigned-upload-url": "only for stores clients reach",
