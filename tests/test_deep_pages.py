@@ -130,12 +130,13 @@ def compare(plans, client: Tracking, experiment: str, depth: int, step: int) -> 
     token = token_at(client, experiment, depth, step)
     deep = measured(plans, client, experiment, token)
     print(f"buffers of {PAGE} runs: first page {first}, after {depth} runs {deep}")
-    assert 0 < deep <= DEEPER * first
+    # A buffer per run is what plans differ in, by what ran before in this database.
+    assert 0 < deep <= DEEPER * first + PAGE
 
 
 def test_a_deep_page_reads_as_little_as_the_first(alice_in_fraud, fill, plans):
-    experiment = fill(6_000)
-    compare(plans, Tracking(alice_in_fraud), experiment, depth=5_000, step=2_500)
+    experiment = fill(24_000)
+    compare(plans, Tracking(alice_in_fraud), experiment, depth=20_000, step=5_000)
 
 
 def test_no_page_is_reached_by_counting_off_the_ones_before(db):
