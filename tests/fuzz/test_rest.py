@@ -34,7 +34,8 @@ from tests.fuzz.verdicts import (
 )
 from tests.fuzz.world import World, make_world, models_by_path
 
-EVERYDAY, SOAK = 3_500, 101_000
+# Shared out among roles and operations, rounded down.
+EVERYDAY, SOAK = 3_500, 103_000
 SITE = "http://testserver"
 PLACE = {"organization": "acme", "project": "fraud"}
 # Members of a body or a query that hold the id of another row.
@@ -229,4 +230,4 @@ def test_rest_answers_a_hundred_thousand_generated_requests(world):
     fuzzer = Fuzzer.of(world)
     fuzzer.run(SOAK)
     fuzzer.findings.check()
-    assert sum(fuzzer.findings.statuses.values()) >= SOAK
+    assert sum(fuzzer.findings.statuses.values()) >= 100_000
