@@ -4,7 +4,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address, ip_network
 
@@ -284,8 +283,10 @@ class Counting:
     def __init__(self, address: str, port: int = 0) -> None:
         self.listener = socket.create_server((address, port))
         self.port = self.listener.getsockname()[1]
+        self.listener.settimeout(0.05)
         self.connections = 0
         self.received = b""
+        self.closing = False
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
 
@@ -293,8 +294,10 @@ class Counting:
         while True:
             try:
                 peer, _ = self.listener.accept()
-            except OSError:
-                return
+            except TimeoutError:
+                if self.closing:  # after the last that waited has been counted
+                    return
+                continue
             self.connections += 1
             with peer:
                 peer.settimeout(5)
@@ -302,11 +305,10 @@ class Counting:
                     self.received += chunk
 
     def close(self) -> None:
-        with suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        self.closing = True
         self.thread.join(10)
         assert not self.thread.is_alive()
+        self.listener.close()
 
 
 @pytest.fixture
