@@ -6,8 +6,6 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-from django.core.files.storage import storages
-from django.test import override_settings
 
 from registry.models import Run
 from registry.tests.factories import RunFactory
@@ -53,11 +51,7 @@ INJECTED = "X-Injected: 1"
 REFUSED = [f"a\r\n{INJECTED}", f"a%0d%0a{INJECTED}", "a\n", "a\x00", "a\\b", "a\x7f"]
 
 
-@pytest.fixture(autouse=True)
-def own_store(tmp_path):
-    options = {**storages.backends["blobs"], "OPTIONS": {"location": str(tmp_path)}}
-    with override_settings(STORAGES={**storages.backends, "blobs": options}):
-        yield
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture

@@ -9,25 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.storage import storages
 
 from audit.tests.trail import entries, only_entry
 from registry.models import Blob
-from registry.storage import DamagedBlob
+from registry.storage import BlobFolder, DamagedBlob
 from registry.tests.factories import RunFactory
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT)
-
-
-@pytest.fixture
-def store(settings, tmp_path) -> Path:
-    blobs = {
-        "BACKEND": "registry.storage.BlobFolder",
-        "OPTIONS": {"location": str(tmp_path / "blobs")},
-    }
-    settings.STORAGES = {**settings.STORAGES, "blobs": blobs}
-    return Path(storages["blobs"].path("any")).parent
 
 
 @pytest.fixture
@@ -41,8 +30,9 @@ def address(alice_in_fraud, cast, store) -> str:
     return address
 
 
-def blob_in(store: Path) -> Path:
-    (path,) = (path for path in store.rglob("*") if path.is_file())
+def blob_in(store: BlobFolder) -> Path:
+    folder = Path(store.location)
+    (path,) = (path for path in folder.rglob("*") if path.is_file())
     return path
 
 

@@ -12,7 +12,6 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
-from django.core.files.storage import storages
 from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
@@ -43,15 +42,7 @@ MOUNTS = AT_ROOT + BELOW_PROJECT
 SAVEPOINT = 2
 
 
-@pytest.fixture(autouse=True)
-def store(settings, tmp_path):
-    """An empty store for each test."""
-    blobs = {
-        "BACKEND": "registry.storage.BlobFolder",
-        "OPTIONS": {"location": str(tmp_path / "blobs")},
-    }
-    settings.STORAGES = {**settings.STORAGES, "blobs": blobs}
-    return storages["blobs"]
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.core import signing
-from django.core.files.storage import storages
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -27,15 +26,7 @@ THEIRS = "/mlflow/umbrella/fraud"
 JSON = {"content_type": "application/json"}
 
 
-@pytest.fixture(autouse=True)
-def store(settings, tmp_path):
-    """An empty store for each test."""
-    blobs = {
-        "BACKEND": "registry.storage.BlobFolder",
-        "OPTIONS": {"location": str(tmp_path / "blobs")},
-    }
-    settings.STORAGES = {**settings.STORAGES, "blobs": blobs}
-    return storages["blobs"]
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture

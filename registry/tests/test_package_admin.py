@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 
 import pytest
-from django.core.files.storage import storages
-from django.test import override_settings
 from django.urls import reverse
 
 from audit.models import AuditLog
@@ -23,11 +21,7 @@ from tenants.tests.superuser import AdminClient, superuser
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 20
 
 
-@pytest.fixture(autouse=True)
-def own_store(tmp_path):
-    options = {**storages.backends["blobs"], "OPTIONS": {"location": str(tmp_path)}}
-    with override_settings(STORAGES={**storages.backends, "blobs": options}):
-        yield
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import hashlib
 from urllib.parse import quote
 
 import pytest
-from django.core.files.storage import storages
-from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,11 +31,7 @@ BYTES = b"some bytes of a model"
 SHA256 = hashlib.sha256(BYTES).hexdigest()
 
 
-@pytest.fixture(autouse=True)
-def own_store(tmp_path):
-    options = {**storages.backends["blobs"], "OPTIONS": {"location": str(tmp_path)}}
-    with override_settings(STORAGES={**storages.backends, "blobs": options}):
-        yield
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import zipfile
 from datetime import timedelta
 
 import pytest
-from django.core.files.storage import storages
 from django.db import IntegrityError, transaction
 from django.test import override_settings
 from django.utils import timezone
@@ -34,11 +33,7 @@ RULES = FRAUD + "package-protection-rules/"
 JSON = {"content_type": "application/json"}
 
 
-@pytest.fixture(autouse=True)
-def own_store(tmp_path):
-    options = {**storages.backends["blobs"], "OPTIONS": {"location": str(tmp_path)}}
-    with override_settings(STORAGES={**storages.backends, "blobs": options}):
-        yield
+pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture

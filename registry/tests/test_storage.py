@@ -178,14 +178,7 @@ def test_a_key_knows_its_name_and_its_folders():
 ORGANIZATION = UUID("0192f000-0000-7000-8000-000000000001")
 
 
-@pytest.fixture(autouse=True)
-def store(settings, tmp_path):
-    blobs = {
-        "BACKEND": "registry.storage.BlobFolder",
-        "OPTIONS": {"location": str(tmp_path / "blobs")},
-    }
-    settings.STORAGES = {**settings.STORAGES, "blobs": blobs}
-    return storages["blobs"]
+pytestmark = pytest.mark.usefixtures("store")
 
 
 def put(content: bytes, **more) -> StoredBlob:

@@ -8,7 +8,6 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.files.storage import storages
 from django.core.management import call_command
 from django.db import connection, connections
 from django.test import override_settings
@@ -31,11 +30,7 @@ JSON = {"content_type": "application/json"}
 MB = 10**6
 
 
-@pytest.fixture(autouse=True)
-def own_store(tmp_path):
-    options = {**storages.backends["blobs"], "OPTIONS": {"location": str(tmp_path)}}
-    with override_settings(STORAGES={**storages.backends, "blobs": options}):
-        yield
+pytestmark = pytest.mark.usefixtures("store")
 
 
 def held(project) -> tuple[int, int]:

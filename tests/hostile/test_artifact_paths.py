@@ -113,13 +113,8 @@ def run(cast) -> Run:
 
 
 @pytest.fixture(autouse=True)
-def outside(settings, tmp_path) -> Iterator[Path]:
-    """A store of its own, and beside it a file that must be the same afterwards."""
-    blobs = {
-        "BACKEND": "registry.storage.BlobFolder",
-        "OPTIONS": {"location": str(tmp_path / "blobs")},
-    }
-    settings.STORAGES = {**settings.STORAGES, "blobs": blobs}
+def outside(store, tmp_path) -> Iterator[Path]:
+    """Beside the store, a file that must be the same afterwards."""
     canary = tmp_path / "canary"
     canary.write_bytes(CANARY)
     before = files_outside(tmp_path)
