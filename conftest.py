@@ -111,7 +111,9 @@ def store(settings, tmp_path) -> BlobFolder:
     options = {"location": str(tmp_path / "blobs")}
     blobs = {"BACKEND": "registry.storage.BlobFolder", "OPTIONS": options}
     settings.STORAGES = {**settings.STORAGES, "blobs": blobs}
-    return storages["blobs"]
+    folder = storages["blobs"]
+    assert isinstance(folder, BlobFolder)
+    return folder
 
 
 @contextmanager
