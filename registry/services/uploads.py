@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from mlops.errors import InvalidInput, LimitExceeded, NotFound, TooLarge
 from registry.models import MAX_PARTS, MultipartUpload, UploadPart
+from registry.services.storage_usage import storage_of
 from registry.storage import StoredBlob, put_blob
 from registry.storage.direct import bucket, direct_store, join_direct
 from registry.storage.parts import JoinedParts, Part, drop_parts, sweep_parts
@@ -55,7 +56,10 @@ def stage(upload: UUID) -> str:
 def begin_upload(
     project: Project, *, upload: UUID, location: str, part_count: int, reference: str
 ) -> MultipartUpload:
-    """Raises LimitExceeded when too many of the project's uploads are open."""
+    """Raises LimitExceeded when too many of the project's uploads are open.
+
+    NoRoom or TooManyFiles when not even an empty file would fit beside them.
+    """
     open_ones = MultipartUpload.objects.in_project(project.pk).filter(
         organization_id=project.organization_id, completed_at=None
     )
@@ -64,6 +68,7 @@ def begin_upload(
         raise LimitExceeded(
             f"{most} uploads of this project are open: complete or abort some of them."
         )
+    refuse_reserved(project)
     row = MultipartUpload(
         id=upload,
         organization_id=project.organization_id,
@@ -118,7 +123,10 @@ def key_of(upload_id: str) -> UUID | None:
 
 @transaction.atomic
 def record_part(upload: MultipartUpload, part: Part) -> None:
-    """Raises TooLarge when the parts together are larger than a file may be."""
+    """Raises TooLarge when the parts together are larger than a file may be.
+
+    NoRoom when they do not fit beside what the project's packages hold.
+    """
     UploadPart.objects.bulk_create(
         [
             UploadPart(
@@ -136,6 +144,18 @@ def record_part(upload: MultipartUpload, part: Part) -> None:
     total = arrived_rows(upload).aggregate(total=Sum("size_bytes"))["total"]
     if total > settings.MAX_ARTIFACT_BYTES:
         raise TooLarge(f"A file may have at most {settings.MAX_ARTIFACT_BYTES} bytes.")
+    refuse_reserved(upload.project)
+
+
+def refuse_reserved(project: Project) -> None:
+    """Count what has arrived for open uploads as held: late refusals cost the most."""
+    arrived = UploadPart.objects.filter(
+        organization_id=project.organization_id,
+        upload__project=project,
+        upload__completed_at=None,
+    )
+    reserved = arrived.aggregate(total=Sum("size_bytes", default=0))["total"]
+    storage_of(project).refuse(reserved, 1)
 
 
 def arrived_rows(upload: MultipartUpload) -> QuerySet[UploadPart]:

@@ -19,6 +19,7 @@ from registry.models import MultipartUpload, PackageFile, UploadPart
 from registry.storage import CHUNK_BYTES
 from registry.tests.factories import RunFactory, UploadFactory
 from registry.tests.test_mlflow_artifacts import files_in, root_of, url_of
+from tenants.models import Project
 from tenants.tests.superuser import superuser
 
 PROXY = "/api/2.0/mlflow-artifacts"
@@ -291,6 +292,26 @@ def test_parts_together_are_no_larger_than_a_file(alice_in_fraud, run, settings)
     assert send(first, b"x" * 6).status_code == 200
     assert send(second, b"x" * 6).status_code == 413
     assert UploadPart._base_manager.count() == 1
+
+
+def test_parts_under_way_count_as_held(alice_in_fraud, cast, run):
+    Project._base_manager.update(storage_limit_bytes=10)
+    first = begun(alice_in_fraud, run, name="a")["credentials"][0]["url"]
+    second = begun(alice_in_fraud, run, name="b")["credentials"][0]["url"]
+    assert send(first, b"x" * 6).status_code == 200
+    refused = send(second, b"x" * 6)
+    assert refused.status_code == 413
+    assert "hold 0 of 10 bytes" in refused.json()["message"]
+    assert send(second, b"x" * 4).status_code == 200
+    assert send(first, b"y" * 6).status_code == 200  # the same part again
+
+
+def test_no_upload_begins_where_no_file_has_room(alice_in_fraud, cast, run):
+    Project._base_manager.update(storage_limit_files=0)
+    answer = create(alice_in_fraud, run)
+    assert answer.status_code == 409
+    assert "hold 0 of 0 files" in answer.json()["message"]
+    assert not MultipartUpload._base_manager.exists()
 
 
 # Who may
