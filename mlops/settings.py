@@ -389,6 +389,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "registry.api.openapi.expansions_are_optional",
+        "registry.api.openapi.streams_are_described",
     ],
     # Several models have a status or a role; each keeps a name of its own.
     "ENUM_NAME_OVERRIDES": {

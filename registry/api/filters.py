@@ -79,6 +79,10 @@ class PackageFilterSet(FilterSet):
         fields = ["name", "version", "type"]
 
 
+class OrganizationPackageFilterSet(PackageFilterSet):
+    project = django_filters.CharFilter(field_name="project__slug")
+
+
 class DeploymentFilterSet(LiveFilterSet):
     model_version = django_filters.UUIDFilter(field_name="model_version_id")
 

@@ -11,9 +11,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mlops.errors import InvalidInput
+from mlops.errors import Forbidden, InvalidInput
 from registry.api import serializers
-from registry.api.filters import PackageFilterSet
+from registry.api.filters import OrganizationPackageFilterSet, PackageFilterSet
 from registry.models import Package, PackageProtectionRule, StorageUsage
 from registry.services import packages, protection, storage_usage
 from registry.storage import ArtifactKey
@@ -22,9 +22,11 @@ from tenants.api.base import (
     ProjectViewSet,
     ReadMixin,
     RestoreMixin,
+    TenantViewSet,
     changes_of,
 )
-from tenants.permissions import ADMINS, Permission
+from tenants.models import Feature, Project
+from tenants.permissions import ADMINS, Permission, lends
 
 # By the indexes packages_of_project, packages_live_name, packages_by_version and
 # packages_by_type.
@@ -137,6 +139,24 @@ class PackageViewSet(ReadMixin, ChangeMixin, RestoreMixin, ProjectViewSet):
 
     def perform_restore(self, package: Package) -> None:
         packages.restore_package(package)
+
+
+class OrganizationPackageViewSet(mixins.ListModelMixin, TenantViewSet):
+    """Packages of all projects whose artifacts the caller may read, newest first."""
+
+    queryset = Package.objects.select_related("project")
+    serializer_class = serializers.OrganizationPackageSerializer
+    filterset_class = OrganizationPackageFilterSet
+    needs = {"list": Permission.ORGANIZATION_READ}
+
+    def within_reach(self, rows: Any) -> Any:
+        if not lends(self.actor, Permission.ARTIFACTS_READ):
+            raise Forbidden(
+                f"Listing packages needs the permission {Permission.ARTIFACTS_READ}."
+            )
+        projects = Project.objects.visible_to(self.actor).live()
+        tracking = projects.exclude(switched_off__contains=[Feature.TRACKING])
+        return rows.filter(project__in=tracking).with_totals()
 
 
 class ProtectionRuleViewSet(

@@ -133,6 +133,15 @@ class PackageSerializer(RowSerializer):
         return status
 
 
+class OrganizationPackageSerializer(PackageSerializer):
+    """A package beside those of other projects."""
+
+    project = serializers.CharField(source="project.slug", read_only=True)
+
+    class Meta(PackageSerializer.Meta):
+        fields = ["id", "project", *PackageSerializer.Meta.fields[1:]]
+
+
 class PackageFilePageSerializer(serializers.Serializer):
     results = PackageFileSerializer(many=True, read_only=True)
     next = serializers.CharField(read_only=True, allow_null=True)

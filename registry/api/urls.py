@@ -30,7 +30,10 @@ files_of_packages = [
     ),
 ]
 
+packages_of_organization = packages.OrganizationPackageViewSet.as_view({"get": "list"})
+
 urlpatterns = [
+    path("organizations/<slug:organization>/packages/", packages_of_organization),
     path(
         "organizations/<slug:organization>/projects/<slug:project>/",
         include([*router.urls, *files_of_packages]),

@@ -85,6 +85,10 @@ class Package(TenantModel, SoftDeleted):
         indexes = [
             # Read by the package list of a project, newest first.
             models.Index(fields=["project", "-id"], name="packages_of_project"),
+            # Read by the package list of an organization, newest first.
+            models.Index(
+                fields=["organization", "-id"], name="packages_of_organization"
+            ),
             # Read by the lists of one type and in the order of types.
             models.Index(fields=["project", "type", "id"], name="packages_by_type"),
             # Read by the lists of one version and in the order of versions.

@@ -24,7 +24,7 @@ from registry.tests.factories import (
     RunFactory,
     candidate_package,
 )
-from tenants.models import ProjectMember
+from tenants.models import Project, ProjectMember
 from tenants.tests.factories import make_api_token
 
 FRAUD = "/api/v1/organizations/acme/projects/fraud/"
@@ -564,3 +564,64 @@ def test_a_candidates_package_is_listed_with_the_others(alice, cast):
     candidate_package(run, files=2)
     (row,) = rows_of(alice, PACKAGES)
     assert (row["name"], row["file_count"]) == (f"ml_candidate_{run.iid}", 2)
+
+
+# Of a whole organization
+
+EVERYWHERE = "/api/v1/organizations/acme/packages/"
+
+
+def names_of(client, address=EVERYWHERE):
+    return [(row["project"], row["name"]) for row in rows_of(client, address)]
+
+
+@pytest.fixture
+def spread(cast):
+    """A package of the same name in each project, fraud's first."""
+    for project in (cast.fraud, cast.churn, cast.umbrella_fraud):
+        PackageFactory(project=project, name="tables")
+
+
+def test_an_organization_lists_the_packages_of_its_projects(alice, spread):
+    assert names_of(alice) == [("churn", "tables"), ("fraud", "tables")]
+    assert names_of(alice, f"{EVERYWHERE}?project=fraud") == [("fraud", "tables")]
+    assert names_of(alice, f"{EVERYWHERE}?name=chairs") == []
+
+
+def test_its_pages_go_on_where_they_ended(alice, spread):
+    first = alice.get(f"{EVERYWHERE}?limit=1").json()
+    assert [row["project"] for row in first["results"]] == ["churn"]
+    assert names_of(alice, first["next"]) == [("fraud", "tables")]
+
+
+def test_a_project_that_is_closed_to_the_caller_is_left_out(bob, cast, spread):
+    Project._base_manager.filter(pk=cast.churn.pk).update(default_role="none")
+    assert names_of(bob) == [("fraud", "tables")]
+    assert rows_of(bob, f"{EVERYWHERE}?project=churn") == []
+
+
+def test_a_token_of_one_project_lists_that_project(alice_in_fraud, spread):
+    assert names_of(alice_in_fraud) == [("fraud", "tables")]
+
+
+def test_a_project_without_tracking_or_deleted_is_left_out(alice, cast, spread):
+    rows = Project._base_manager.filter(pk=cast.churn.pk)
+    rows.update(switched_off=["tracking"])
+    assert names_of(alice) == [("fraud", "tables")]
+    rows.update(switched_off=[], deleted_at=timezone.now())
+    assert names_of(alice) == [("fraud", "tables")]
+
+
+def test_a_token_that_lends_no_artifacts_lists_none(cast, spread):
+    scopes = ["organization:read", "tracking:read"]
+    narrow = client_of(make_api_token(cast.alice, cast.acme, permissions=scopes).text)
+    response = narrow.get(EVERYWHERE)
+    assert response.status_code == 403
+    assert "artifacts:read" in response.json()["error"]["message"]
+
+
+def test_the_packages_of_another_organization_are_not_found(mallory, spread):
+    absent = mallory.get("/api/v1/organizations/nowhere/packages/")
+    foreign = mallory.get(EVERYWHERE)
+    assert foreign.status_code == absent.status_code == 404
+    assert foreign.json()["error"]["message"] == absent.json()["error"]["message"]
