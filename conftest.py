@@ -45,19 +45,21 @@ pytest_plugins = ["tests.workers"]
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment, django_db_blocker) -> Iterator[None]:
     """Make this process's database as an installation does: roles, then the owner."""
-    with ExitStack() as stack, django_db_blocker.unblock():
+    with ExitStack() as stack:
         if not env.text("DATABASE_URL"):
             stack.enter_context(Embedded(TEST_VAR).lease())
         passwords = {role: f"test-{role}" for role in roles.LOGINS}
         if not env.text("DATABASE_URL"):
             server = Embedded(TEST_VAR)
             passwords = {role: server.password(role) for role in roles.LOGINS}
-        roles.bootstrap(SUPERUSER_URL, TEST_DATABASE, passwords)
-        _migrate(passwords["app_owner"])
+        with django_db_blocker.unblock():
+            roles.bootstrap(SUPERUSER_URL, TEST_DATABASE, passwords)
+            _migrate(passwords["app_owner"])
         watch.is_done = True  # as a server is before its first request
         yield
-        connections.close_all()
-        _drop_database()
+        with django_db_blocker.unblock():
+            connections.close_all()
+            _drop_database()
 
 
 _execute_flush = DatabaseOperations.execute_sql_flush

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from registry.tests.protocol import Tracking, tracking_as
@@ -39,11 +37,8 @@ def reader(cast) -> Tracking:
 
 @pytest.fixture
 def committed(transactional_db) -> Tracking:
-    """A client whose requests commit by themselves, as they do outside of tests.
-
-    Nobody takes its organization away again: its names are its own.
-    """
-    organization = OrganizationFactory(slug=f"committed-{time.monotonic_ns()}")
+    """A client whose requests commit by themselves, as they do outside of tests."""
+    organization = OrganizationFactory(slug="committed")
     project = ProjectFactory(organization=organization)
     robot = ServiceAccountFactory(organization=organization)
     ProjectMemberFactory(

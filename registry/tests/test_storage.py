@@ -178,7 +178,7 @@ def test_a_key_knows_its_name_and_its_folders():
 ORGANIZATION = UUID("0192f000-0000-7000-8000-000000000001")
 
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("db", "store")  # damage is written to the trail
 
 
 def put(content: bytes, **more) -> StoredBlob:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,11 +16,9 @@ THREADS = 8
 
 
 @pytest.fixture
-def stored_model(django_db_setup, django_db_blocker) -> Iterator[RegisteredModel]:
-    """A model that is committed, so that several connections see it; it stays."""
-    with django_db_blocker.unblock():
-        yield RegisteredModelFactory(project=ProjectFactory())
-        connections.close_all()
+def stored_model(transactional_db) -> RegisteredModel:
+    """A model that is committed, so that several connections see it."""
+    return RegisteredModelFactory(project=ProjectFactory())
 
 
 def maintainer_of(model: RegisteredModel) -> Actor:

@@ -160,16 +160,13 @@ def test_a_person_holds_one_role_in_a_project(cast, as_alice):
 
 
 @pytest.fixture
-def two_owners(django_db_setup, django_db_blocker) -> Iterator[list[Membership]]:
-    """Committed, so that two connections see them; they stay."""
-    with django_db_blocker.unblock():
-        organization = OrganizationFactory(slug=f"two-{timezone.now():%H%M%S%f}")
-        pair = [UserFactory(username=f"{organization.slug}-{n}") for n in (1, 2)]
-        yield [
-            MembershipFactory(organization=organization, user=user, role="owner")
-            for user in pair
-        ]
-        connections.close_all()
+def two_owners(transactional_db) -> list[Membership]:
+    """Committed, so that two connections see them."""
+    organization = OrganizationFactory(slug="two")
+    return [
+        MembershipFactory(organization=organization, user=UserFactory(), role="owner")
+        for _ in range(2)
+    ]
 
 
 def test_two_owners_who_demote_each_other_leave_one(two_owners):
