@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
@@ -14,13 +13,13 @@ from unfold.decorators import display
 
 from registry.admin.parts import (
     SHOWN,
+    StrictList,
     content,
     files_panel,
+    params_panel,
     run_badge,
     tags_panel,
-    text,
     versions_panel,
-    with_files,
 )
 from registry.models import (
     LoggedModel,
@@ -28,7 +27,6 @@ from registry.models import (
     LoggedModelParam,
     LoggedModelTag,
     ModelVersion,
-    Package,
     RunModel,
 )
 from registry.services import logged_models
@@ -40,7 +38,7 @@ STATUS_TONES = {"READY": "success", "PENDING": "info", "FAILED": "danger"}
 
 
 @admin.register(LoggedModel)
-class LoggedModelAdmin(Restorable, Dated, TenantAdmin):
+class LoggedModelAdmin(StrictList, Restorable, Dated, TenantAdmin):
     """Logged models with their packages: as many queries for any page of any size."""
 
     list_display = (
@@ -78,9 +76,6 @@ class LoggedModelAdmin(Restorable, Dated, TenantAdmin):
 
     delete_service = staticmethod(logged_models.delete_logged_model)
     restore_service = staticmethod(logged_models.restore_logged_model)
-
-    def relations_of(self, rows: Sequence[LoggedModel]) -> list[Any]:
-        return [Prefetch("package", with_files(Package.objects.all()))]
 
     @display(description="Logged model", header=True)
     def title(self, row: LoggedModel) -> list[Any]:
@@ -138,11 +133,6 @@ def metrics_panel(metrics: QuerySet) -> Panel:
 
 def measured_on(row: LoggedModelMetric) -> str:
     return stack(row.dataset_name, row.dataset_digest) if row.dataset_name else ""
-
-
-def params_panel(params: QuerySet) -> Panel:
-    rows = params.order_by("key")[:SHOWN]
-    return Panel("Params", ("Param", "Value"), [[p.key, text(p.value)] for p in rows])
 
 
 def uses_panel(uses: QuerySet) -> Panel:

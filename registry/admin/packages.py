@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import (
@@ -16,9 +15,9 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from registry.admin.parts import content, files_panel, versions_panel, with_files
-from registry.admin.previews import PICKLES
-from registry.models import Blob, ModelVersion, Package, PackageFile, Run
-from registry.relations import PREFIX
+from registry.admin.previews import PICKLE
+from registry.models import Blob, LoggedModel, ModelVersion, Package, Run
+from registry.relations import MODEL_PREFIX, PREFIX
 from registry.services import packages
 from tenants.admin import Dated, Restorable, TenantAdmin
 from tenants.admin_lists import CreatedFilter, DeletedFilter
@@ -75,7 +74,7 @@ class PackageAdmin(Restorable, Dated, TenantAdmin):
             {
                 "fields": (
                     ("name", "version"),
-                    ("project", "candidate"),
+                    ("project", "owner"),
                     ("type_badge", "total", "warning"),
                     ("status", "state", "downloaded"),
                     ("created", "updated"),
@@ -121,18 +120,12 @@ class PackageAdmin(Restorable, Dated, TenantAdmin):
         return when(row.last_downloaded_at)
 
     @display(description="Warning")
-    def warning(self, row: Package) -> str:
-        """Asks for one file with such an ending."""
-        endings = (Q(path__iendswith=ending) for ending in PICKLES)
-        files = PackageFile.objects.filter(
-            organization_id=row.organization_id, package_id=row.pk
-        )
-        found = files.filter(reduce(or_, endings)).exists()
-        return badge("contains pickle", "warning") if found else NOTHING
+    def warning(self, row: Any) -> str:
+        return PICKLE if row.has_pickle else NOTHING
 
-    @display(description="Run")
-    def candidate(self, row: Package) -> str:
-        return link_to(run_of(row))
+    @display(description="Belongs to")
+    def owner(self, row: Package) -> str:
+        return link_to(run_of(row) or logged_model_of(row))
 
     def panels(self, request: HttpRequest, row: Package) -> list[Panel]:
         versions = ModelVersion.objects.filter(
@@ -152,6 +145,17 @@ def run_of(package: Package) -> Run | None:
         organization_id=package.organization_id,
         project_id=package.project_id,
         iid=int(number),
+    ).first()
+
+
+def logged_model_of(package: Package) -> LoggedModel | None:
+    digits = package.name.removeprefix(MODEL_PREFIX)
+    if digits == package.name:
+        return None
+    return LoggedModel.objects.filter(
+        organization_id=package.organization_id,
+        project_id=package.project_id,
+        pk=UUID(digits),
     ).first()
 
 

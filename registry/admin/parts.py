@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet, Subquery, Sum
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from registry.admin.previews import pickle_badge
+from registry.admin.previews import HOLDS_PICKLE, PICKLE, pickle_badge
 from registry.models import (
     Deployment,
     DeploymentStatus,
@@ -20,6 +23,7 @@ from registry.models import (
     Run,
     Stage,
 )
+from registry.relations import strict_relations
 from tenants.admin_panels import (
     NOTHING,
     Panel,
@@ -49,8 +53,24 @@ RUN_TONES = {
 STAGE_TONES = {"Production": "success", "Staging": "warning"}
 
 
+class StrictList:
+    """A list whose rows have packages, which are read with the page or not at all."""
+
+    def changelist_view(
+        self: Any, request: HttpRequest, extra_context: Any = None
+    ) -> Any:
+        """The page is made right here, so that a package read alone is noticed."""
+        with strict_relations():
+            response = super().changelist_view(request, extra_context)  # type: ignore[misc]
+            is_page = isinstance(response, TemplateResponse)
+            return response.render() if is_page else response
+
+    def relations_of(self, rows: Sequence[Any]) -> list[Any]:
+        return [Prefetch("package", with_files(Package.objects.all()))]
+
+
 def with_files(packages: QuerySet) -> QuerySet:
-    """Add `file_count`, `total_bytes` and `first_files` of each package.
+    """Add `file_count`, `total_bytes`, `first_files` and `has_pickle` of each package.
 
     Sub-queries that name the organization: without it no index leads to the files.
     """
@@ -62,6 +82,7 @@ def with_files(packages: QuerySet) -> QuerySet:
         file_count=Subquery(together.annotate(n=Count("pk")).values("n")),
         total_bytes=Subquery(together.annotate(n=Sum("size_bytes")).values("n")),
         first_files=ArraySubquery(files.order_by("path").values("path")[:FIRST_FILES]),
+        has_pickle=Exists(files.filter(HOLDS_PICKLE)),
     )
 
 
@@ -75,7 +96,8 @@ def content(package: Any) -> SafeString | str:
     paths = ", ".join(package.first_files)
     text = f"{count:,} file{'s' * (count != 1)} · {size(package.total_bytes)}"
     more = ", …" if count > len(package.first_files) else ""
-    return stack(link_to(package, text), paths + more)
+    cell = stack(link_to(package, text), paths + more)
+    return format_html("{} {}", cell, PICKLE) if package.has_pickle else cell
 
 
 def files_panel(package: Package | None, *, holder: str = "run") -> Panel:
@@ -103,6 +125,11 @@ def file_line(file: PackageFile) -> list[Any]:
             reverse("admin:registry_packagefile_download", args=[file.pk]), "Download"
         ),
     ]
+
+
+def params_panel(params: QuerySet) -> Panel:
+    rows = params.order_by("key")[:SHOWN]
+    return Panel("Params", ("Param", "Value"), [[p.key, text(p.value)] for p in rows])
 
 
 def versions_panel(versions: QuerySet, title: str) -> Panel:

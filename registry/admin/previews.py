@@ -6,7 +6,10 @@ What a file is, its first bytes say, never its name. Nothing is unpacked or run.
 from __future__ import annotations
 
 import codecs
+from functools import reduce
+from operator import or_
 
+from django.db.models import Q
 from django.http import Http404, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -24,6 +27,8 @@ PICKLES = (
     *(".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"),
     *(".pt", ".pth", ".ckpt"),
 )
+PICKLE = badge("contains pickle", "warning")
+HOLDS_PICKLE = reduce(or_, (Q(path__iendswith=ending) for ending in PICKLES))
 UNREADABLE = "".join(chr(code) for code in range(32) if chr(code) not in "\t\n\r\f")
 
 
@@ -32,7 +37,7 @@ def is_pickle(path: str) -> bool:
 
 
 def pickle_badge(path: str) -> SafeString | str:
-    return badge("contains pickle", "warning") if is_pickle(path) else ""
+    return PICKLE if is_pickle(path) else ""
 
 
 def image_type(head: bytes) -> str:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
@@ -17,26 +15,25 @@ from unfold.decorators import display
 from registry.admin.charts import figures, is_curve
 from registry.admin.parts import (
     SHOWN,
+    StrictList,
     content,
     duration,
     files_panel,
+    params_panel,
     run_badge,
     tags_panel,
     text,
     versions_panel,
-    with_files,
 )
 from registry.models import (
     LatestMetric,
     ModelVersion,
-    Package,
     Param,
     Run,
     RunInput,
     RunModel,
     RunTag,
 )
-from registry.relations import strict_relations
 from registry.services import runs
 from registry.sql.curves import sample_curves
 from tenants.admin import Dated, Restorable, TenantAdmin
@@ -48,7 +45,7 @@ POINTS_OF_A_CURVE = 200
 
 
 @admin.register(Run)
-class RunAdmin(Restorable, Dated, TenantAdmin):
+class RunAdmin(StrictList, Restorable, Dated, TenantAdmin):
     """Runs with their packages: three queries for any page of any size."""
 
     list_display = (
@@ -89,16 +86,6 @@ class RunAdmin(Restorable, Dated, TenantAdmin):
 
     delete_service = staticmethod(runs.delete_run)
     restore_service = staticmethod(runs.restore_run)
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """The page is made right here, so that a package read alone is noticed."""
-        with strict_relations():
-            response = super().changelist_view(request, extra_context)
-            is_page = isinstance(response, TemplateResponse)
-            return response.render() if is_page else response
-
-    def relations_of(self, rows: Sequence[Run]) -> list[Any]:
-        return [Prefetch("package", with_files(Package.objects.all()))]
 
     @display(description="Run", header=True)
     def title(self, row: Run) -> list[Any]:
@@ -177,11 +164,6 @@ def metrics_panel(metrics: list[LatestMetric]) -> Panel:
         ("Metric", "Value", "Step"),
         [[metric.name, number(metric.value), metric.step] for metric in metrics],
     )
-
-
-def params_panel(params: QuerySet) -> Panel:
-    rows = params.order_by("key")[:SHOWN]
-    return Panel("Params", ("Param", "Value"), [[p.key, text(p.value)] for p in rows])
 
 
 def inputs_panel(inputs: QuerySet) -> Panel:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mlops.db.uuid7 import uuid7
+from registry.admin.logged_models import LoggedModelAdmin
 from registry.models import LoggedModelMetric, LoggedModelTag, RunModel
+from registry.relations import NotPrefetched
 from registry.tests.factories import LoggedModelFactory, RunFactory, model_package
 from tenants.tests.superuser import AdminClient, superuser
 
@@ -108,3 +110,10 @@ def test_the_admin_s_list_takes_as_many_statements_for_any_page(browser, run):
         response = browser.get("/admin/registry/loggedmodel/")
         counts.add(response.headers["X-Query-Count"])
     assert len(counts) == 1
+
+
+def test_the_admin_s_list_reads_no_package_alone(browser, run, monkeypatch):
+    make(run, 1)
+    monkeypatch.setattr(LoggedModelAdmin, "relations_of", lambda *_: [])
+    with pytest.raises(NotPrefetched):
+        browser.get("/admin/registry/loggedmodel/")

@@ -13,8 +13,12 @@ from registry.models import Package, PackageProtectionRule, StorageUsage
 from registry.storage import put_blob
 from registry.tests.factories import (
     BlobFactory,
+    LoggedModelFactory,
     PackageFactory,
     PackageFileFactory,
+    RunFactory,
+    candidate_package,
+    model_package,
 )
 from tenants.tests.superuser import AdminClient, superuser
 
@@ -87,11 +91,20 @@ def test_a_page_costs_the_same_for_any_number_of_files(root, package):
 def test_files_that_run_code_are_marked_by_their_names(root, package, path, warned):
     file = PackageFileFactory(package=package, path=path)
     assert ("contains pickle" in page(root, package)) is warned
+    listed = root.get(reverse("admin:registry_package_changelist"))
+    assert ("contains pickle" in listed.content.decode()) is warned
     if warned:
         # Its bytes are not in the store: a look at them would fail.
         html = page(root, file)
         assert "contains pickle" in html
         assert "not opened" in html
+
+
+def test_a_package_leads_to_the_row_that_it_belongs_to(root, cast):
+    run = RunFactory(experiment__project=cast.fraud, name="night run")
+    model = LoggedModelFactory(experiment=run.experiment, name="forest")
+    assert change(run) in page(root, candidate_package(run))
+    assert change(model) in page(root, model_package(model))
 
 
 def test_text_is_shown_as_text(root, package):

@@ -571,7 +571,7 @@ def test_a_candidates_package_is_listed_with_the_others(alice, cast):
 EVERYWHERE = "/api/v1/organizations/acme/packages/"
 
 
-def names_of(client, address=EVERYWHERE):
+def listed(client, address=EVERYWHERE):
     return [(row["project"], row["name"]) for row in rows_of(client, address)]
 
 
@@ -583,33 +583,33 @@ def spread(cast):
 
 
 def test_an_organization_lists_the_packages_of_its_projects(alice, spread):
-    assert names_of(alice) == [("churn", "tables"), ("fraud", "tables")]
-    assert names_of(alice, f"{EVERYWHERE}?project=fraud") == [("fraud", "tables")]
-    assert names_of(alice, f"{EVERYWHERE}?name=chairs") == []
+    assert listed(alice) == [("churn", "tables"), ("fraud", "tables")]
+    assert listed(alice, f"{EVERYWHERE}?project=fraud") == [("fraud", "tables")]
+    assert listed(alice, f"{EVERYWHERE}?name=chairs") == []
 
 
 def test_its_pages_go_on_where_they_ended(alice, spread):
     first = alice.get(f"{EVERYWHERE}?limit=1").json()
     assert [row["project"] for row in first["results"]] == ["churn"]
-    assert names_of(alice, first["next"]) == [("fraud", "tables")]
+    assert listed(alice, first["next"]) == [("fraud", "tables")]
 
 
 def test_a_project_that_is_closed_to_the_caller_is_left_out(bob, cast, spread):
     Project._base_manager.filter(pk=cast.churn.pk).update(default_role="none")
-    assert names_of(bob) == [("fraud", "tables")]
+    assert listed(bob) == [("fraud", "tables")]
     assert rows_of(bob, f"{EVERYWHERE}?project=churn") == []
 
 
 def test_a_token_of_one_project_lists_that_project(alice_in_fraud, spread):
-    assert names_of(alice_in_fraud) == [("fraud", "tables")]
+    assert listed(alice_in_fraud) == [("fraud", "tables")]
 
 
 def test_a_project_without_tracking_or_deleted_is_left_out(alice, cast, spread):
     rows = Project._base_manager.filter(pk=cast.churn.pk)
     rows.update(switched_off=["tracking"])
-    assert names_of(alice) == [("fraud", "tables")]
+    assert listed(alice) == [("fraud", "tables")]
     rows.update(switched_off=[], deleted_at=timezone.now())
-    assert names_of(alice) == [("fraud", "tables")]
+    assert listed(alice) == [("fraud", "tables")]
 
 
 def test_a_token_that_lends_no_artifacts_lists_none(cast, spread):
