@@ -92,9 +92,11 @@ EXEMPT: dict[str, str] = {
     "auth.Permission": "made from the models by migrate",
     "registry.Blob": "bytes by digest; the files that name them are captured",
     "registry.LatestMetric": "derived from run_metrics",
+    "registry.RunDocument": "built from the run, whose rows are captured",
     "registry.UploadPart": "bytes on their way; the upload they belong to is captured",
     "registry.StorageUsage": "counted from package_files, whose rows are captured",
     "usersessions.UserSession": "where a session is; signing in and out is recorded",
+    "tenants.IdempotencyKey": "what a request was answered; what it did is captured",
     "tenants.ProjectCounter": "the next free number; what gets numbers is captured",
 }
 

@@ -27,6 +27,7 @@ from tenants import throttles, usage
 from tenants.authentication import Credential, admit, credential_of
 from tenants.context import Actor, binding
 from tenants.failures import count_failure
+from tenants.idempotency import answer_once
 from tenants.permissions import SIGNED_IN, Permission
 from tenants.refusals import REFUSED, record_refusal
 
@@ -163,7 +164,8 @@ def serve(
         actor = enter(request, credential, permission, kwargs)
         request.actor = actor  # type: ignore[attr-defined]
         with binding(actor.organization_id, actor):
-            response: HttpResponseBase = view(request, *args, **kwargs)
+            answer = partial(view, request, *args, **kwargs)
+            response = answer_once(request, view, actor, answer)
             # Templates and serializers query while they render.
             if hasattr(response, "render"):
                 response.render()

@@ -56,6 +56,8 @@ class TenantViewSet(GenericViewSet):
     """
 
     needs: ClassVar[dict[str, str]] = {}
+    # Whether an answer to a POST is for this once: it is not kept to be repeated.
+    shows_secrets: ClassVar[bool] = False
     # Query parameters that an action takes beside filters and paging.
     parameters: ClassVar[dict[str, frozenset[str]]] = {}
     content_negotiation_class = OnlyJSON

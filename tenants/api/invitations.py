@@ -115,6 +115,7 @@ class InviteSerializer(StrictSerializer):
 class InvitationViewSet(ReadMixin, mixins.DestroyModelMixin, TenantViewSet):
     """People who were asked to join, and have not or have."""
 
+    shows_secrets = True
     queryset = Invitation.objects.all()
     serializer_class = InvitationSerializer
     filterset_class = InvitationFilterSet

@@ -56,6 +56,14 @@ REFUSED = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
 }
 
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "Sent again with the same key within a day, a request is answered"
+    " as the first time and done once.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+
 
 @cache
 def description() -> dict[str, Any]:
@@ -63,8 +71,10 @@ def description() -> dict[str, Any]:
     schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     schema["components"]["schemas"]["Error"] = ERROR
     for methods in schema["paths"].values():
-        for operation in methods.values():
+        for method, operation in methods.items():
             operation["responses"].setdefault("default", REFUSED)
+            if method == "post":
+                operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
     return schema
 
 

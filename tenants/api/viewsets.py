@@ -340,6 +340,7 @@ class SupportGrantViewSet(ReadMixin, TenantViewSet):
 class TokenViewSet(ReadMixin, TenantViewSet):
     """Tokens without their secrets: one's own, and all of them for admins."""
 
+    shows_secrets = True
     queryset = ApiToken.objects.select_related("user", "service_account")
     serializer_class = TokenSerializer
     filterset_class = TokenFilterSet

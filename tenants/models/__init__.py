@@ -1,4 +1,5 @@
 from tenants.models.base import SoftDeleted, TenantModel, TenantRow
+from tenants.models.idempotency import IdempotencyKey
 from tenants.models.invitations import Invitation, InvitationState
 from tenants.models.organizations import (
     ALIVE,
@@ -25,6 +26,7 @@ __all__ = [
     "DuplicateFiles",
     "Feature",
     "GrantState",
+    "IdempotencyKey",
     "Invitation",
     "InvitationState",
     "Membership",

@@ -212,6 +212,7 @@ def test_every_admin_stands_on_the_tenant_base():
 # Models without a page of their own, and where they show instead.
 WITHOUT_PAGE = {
     "tenants.ProjectCounter": "the numbers in the list of projects",
+    "tenants.IdempotencyKey": "answers of a day, to be repeated to their callers",
     "registry.UploadPart": "how many and how large, on the page of their upload",
 }
 

@@ -118,10 +118,19 @@ def people(place: Place) -> list[Any]:
         **place.common, staff=helper, reason=place.person("reason")
     )
     grant.save(force_insert=True)
+    key = tenants.IdempotencyKey(
+        **place.common,
+        caller_id=robot.pk,
+        key=place.person("key"),
+        fingerprint=place.text("fingerprint"),
+        answer=place.text("answer"),
+    )
+    key.save(force_insert=True)
     return [
         user,
         robot,
         grant,
+        key,
         InvitationFactory(
             **place.common,
             email=f"{place.person('new')}@example.org",
