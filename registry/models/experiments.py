@@ -3,7 +3,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from registry.querysets import ExperimentManager, ProjectRowManager
+from registry.models.tags import Tag
+from registry.querysets import ExperimentManager
 from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
 
 DEFAULT_EXPERIMENT_IID = 0
@@ -50,7 +51,7 @@ class Experiment(TenantModel, SoftDeleted):
         return self.name
 
 
-class ExperimentTag(TenantModel):
+class ExperimentTag(Tag):
     """A mutable text label of an experiment."""
 
     experiment = models.ForeignKey(
@@ -60,10 +61,6 @@ class ExperimentTag(TenantModel):
         db_constraint=False,
         db_index=False,
     )
-    key = models.CharField(max_length=250)
-    value = models.TextField(blank=True)
-
-    objects = ProjectRowManager()
 
     class Meta:
         db_table = "experiment_tags"
@@ -74,6 +71,3 @@ class ExperimentTag(TenantModel):
                 name="experiment_tags_key",
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value}"

@@ -5,6 +5,7 @@ from django.db.models import Q
 
 from registry.models.experiments import Experiment
 from registry.models.runs import BulkRow, Run
+from registry.models.tags import Tag
 from registry.querysets import LoggedModelManager, ProjectRowManager
 from registry.relations import MODEL_PREFIX, CandidatePackage
 from tenants.models import ALIVE, Project, SoftDeleted, TenantModel, TenantRow
@@ -139,7 +140,7 @@ class LoggedModelParam(BulkRow):
         return f"{self.key}={self.value}"
 
 
-class LoggedModelTag(TenantModel):
+class LoggedModelTag(Tag):
     """A mutable text label of a logged model."""
 
     logged_model = models.ForeignKey(
@@ -149,10 +150,6 @@ class LoggedModelTag(TenantModel):
         db_constraint=False,
         db_index=False,
     )
-    key = models.CharField(max_length=250)
-    value = models.TextField(blank=True)
-
-    objects = ProjectRowManager()
 
     class Meta:
         db_table = "logged_model_tags"
@@ -163,9 +160,6 @@ class LoggedModelTag(TenantModel):
                 name="logged_model_tags_key",
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value}"
 
 
 class LoggedModelMetric(models.Model):

@@ -6,6 +6,7 @@ from django.db.models import Q
 from registry.models.logged_models import LoggedModel
 from registry.models.packages import Package
 from registry.models.runs import Run
+from registry.models.tags import Tag
 from registry.querysets import ModelManager, ModelVersionManager, ProjectRowManager
 from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
 
@@ -65,7 +66,7 @@ class RegisteredModel(TenantModel, SoftDeleted):
         return self.name
 
 
-class RegisteredModelTag(TenantModel):
+class RegisteredModelTag(Tag):
     """A mutable text label of a registered model."""
 
     registered_model = models.ForeignKey(
@@ -76,10 +77,6 @@ class RegisteredModelTag(TenantModel):
         db_constraint=False,
         db_index=False,
     )
-    key = models.CharField(max_length=250)
-    value = models.TextField(blank=True)
-
-    objects = ProjectRowManager()
 
     class Meta:
         db_table = "registered_model_tags"
@@ -90,9 +87,6 @@ class RegisteredModelTag(TenantModel):
                 name="registered_model_tags_key",
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value}"
 
 
 class ModelVersion(TenantModel, SoftDeleted):
@@ -207,7 +201,7 @@ class ModelVersion(TenantModel, SoftDeleted):
         return f"version {self.version}"
 
 
-class ModelVersionTag(TenantModel):
+class ModelVersionTag(Tag):
     """A mutable text label of a model version."""
 
     model_version = models.ForeignKey(
@@ -217,10 +211,6 @@ class ModelVersionTag(TenantModel):
         db_constraint=False,
         db_index=False,
     )
-    key = models.CharField(max_length=250)
-    value = models.TextField(blank=True)
-
-    objects = ProjectRowManager()
 
     class Meta:
         db_table = "model_version_tags"
@@ -231,9 +221,6 @@ class ModelVersionTag(TenantModel):
                 name="model_version_tags_key",
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value}"
 
 
 class Alias(TenantModel):
