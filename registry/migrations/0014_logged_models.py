@@ -30,91 +30,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="LoggedModelMetric",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(editable=False, primary_key=True, serialize=False),
-                ),
-                ("organization_id", models.UUIDField(editable=False)),
-                ("name", models.CharField(db_column="metric_name", max_length=250)),
-                ("value", models.FloatField()),
-                ("timestamp_ms", models.BigIntegerField()),
-                ("step", models.BigIntegerField(default=0)),
-                ("dataset_name", models.CharField(blank=True, max_length=500)),
-                ("dataset_digest", models.CharField(blank=True, max_length=36)),
-            ],
-            options={
-                "db_table": "logged_model_metrics",
-            },
-        ),
-        migrations.CreateModel(
-            name="LoggedModelParam",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=mlops.db.uuid7.uuid7,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("key", models.CharField(max_length=250)),
-                ("value", models.CharField(blank=True, max_length=6000)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-            ],
-            options={
-                "db_table": "logged_model_params",
-            },
-        ),
-        migrations.CreateModel(
-            name="LoggedModelTag",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=mlops.db.uuid7.uuid7,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
-                ("key", models.CharField(max_length=250)),
-                ("value", models.TextField(blank=True)),
-            ],
-            options={
-                "db_table": "logged_model_tags",
-            },
-        ),
-        migrations.CreateModel(
-            name="RunModel",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=mlops.db.uuid7.uuid7,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                (
-                    "role",
-                    models.CharField(
-                        choices=[("input", "input"), ("output", "output")], max_length=6
-                    ),
-                ),
-                ("step", models.BigIntegerField(default=0)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-            ],
-            options={
-                "db_table": "run_models",
-            },
-        ),
-        migrations.CreateModel(
             name="LoggedModel",
             fields=[
                 (
@@ -200,6 +115,247 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "logged_models",
                 "ordering": ["-id"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("deleted_at__isnull", True)),
+                        fields=["experiment", "-created_at", "id"],
+                        name="logged_models_newest",
+                    ),
+                    models.Index(
+                        condition=models.Q(("deleted_at__isnull", True)),
+                        fields=["experiment", "name", "-created_at", "id"],
+                        name="logged_models_named",
+                    ),
+                    models.Index(
+                        fields=["project", "-id"], name="logged_models_of_project"
+                    ),
+                    models.Index(
+                        condition=models.Q(("source_run__isnull", False)),
+                        fields=["source_run", "-id"],
+                        name="logged_models_of_run",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["PENDING", "READY", "FAILED"])
+                        ),
+                        name="logged_models_status",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="logged_models_name",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LoggedModelMetric",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(editable=False, primary_key=True, serialize=False),
+                ),
+                ("organization_id", models.UUIDField(editable=False)),
+                ("name", models.CharField(db_column="metric_name", max_length=250)),
+                ("value", models.FloatField()),
+                ("timestamp_ms", models.BigIntegerField()),
+                ("step", models.BigIntegerField(default=0)),
+                ("dataset_name", models.CharField(blank=True, max_length=500)),
+                ("dataset_digest", models.CharField(blank=True, max_length=36)),
+                (
+                    "logged_model",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="metrics",
+                        to="registry.loggedmodel",
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        db_column="experiment_run_id",
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="model_metrics",
+                        to="registry.run",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "logged_model_metrics",
+                "indexes": [
+                    models.Index(
+                        fields=["logged_model", "-id"],
+                        name="logged_model_metrics_newest",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LoggedModelParam",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=mlops.db.uuid7.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("key", models.CharField(max_length=250)),
+                ("value", models.CharField(blank=True, max_length=6000)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "logged_model",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="params",
+                        to="registry.loggedmodel",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        to="tenants.organization",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "logged_model_params",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "logged_model", "key"),
+                        name="logged_model_params_key",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="LoggedModelTag",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=mlops.db.uuid7.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("key", models.CharField(max_length=250)),
+                ("value", models.TextField(blank=True)),
+                (
+                    "logged_model",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="tags",
+                        to="registry.loggedmodel",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        to="tenants.organization",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "logged_model_tags",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "logged_model", "key"),
+                        name="logged_model_tags_key",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="RunModel",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=mlops.db.uuid7.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("input", "input"), ("output", "output")], max_length=6
+                    ),
+                ),
+                ("step", models.BigIntegerField(default=0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "logged_model",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="uses",
+                        to="registry.loggedmodel",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        to="tenants.organization",
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        db_column="experiment_run_id",
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="models",
+                        to="registry.run",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "run_models",
+                "indexes": [
+                    models.Index(
+                        fields=["organization", "logged_model"],
+                        name="run_models_of_model",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "run", "role", "logged_model", "step"),
+                        name="run_models_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("role__in", ["input", "output"])),
+                        name="run_models_role",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -221,189 +377,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("logged_model__isnull", False)),
                 fields=["logged_model"],
                 name="model_versions_of_logged_model",
-            ),
-        ),
-        migrations.AddField(
-            model_name="loggedmodelmetric",
-            name="logged_model",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.RESTRICT,
-                related_name="metrics",
-                to="registry.loggedmodel",
-            ),
-        ),
-        migrations.AddField(
-            model_name="loggedmodelmetric",
-            name="run",
-            field=models.ForeignKey(
-                db_column="experiment_run_id",
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.RESTRICT,
-                related_name="model_metrics",
-                to="registry.run",
-            ),
-        ),
-        migrations.AddField(
-            model_name="loggedmodelparam",
-            name="logged_model",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.RESTRICT,
-                related_name="params",
-                to="registry.loggedmodel",
-            ),
-        ),
-        migrations.AddField(
-            model_name="loggedmodelparam",
-            name="organization",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.RESTRICT,
-                to="tenants.organization",
-            ),
-        ),
-        migrations.AddField(
-            model_name="loggedmodeltag",
-            name="logged_model",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.RESTRICT,
-                related_name="tags",
-                to="registry.loggedmodel",
-            ),
-        ),
-        migrations.AddField(
-            model_name="loggedmodeltag",
-            name="organization",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.RESTRICT,
-                to="tenants.organization",
-            ),
-        ),
-        migrations.AddField(
-            model_name="runmodel",
-            name="logged_model",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.RESTRICT,
-                related_name="uses",
-                to="registry.loggedmodel",
-            ),
-        ),
-        migrations.AddField(
-            model_name="runmodel",
-            name="organization",
-            field=models.ForeignKey(
-                db_index=False,
-                editable=False,
-                on_delete=django.db.models.deletion.RESTRICT,
-                to="tenants.organization",
-            ),
-        ),
-        migrations.AddField(
-            model_name="runmodel",
-            name="run",
-            field=models.ForeignKey(
-                db_column="experiment_run_id",
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.RESTRICT,
-                related_name="models",
-                to="registry.run",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="loggedmodel",
-            index=models.Index(
-                condition=models.Q(("deleted_at__isnull", True)),
-                fields=["experiment", "-created_at", "id"],
-                name="logged_models_newest",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="loggedmodel",
-            index=models.Index(
-                condition=models.Q(("deleted_at__isnull", True)),
-                fields=["experiment", "name", "-created_at", "id"],
-                name="logged_models_named",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="loggedmodel",
-            index=models.Index(
-                fields=["project", "-id"], name="logged_models_of_project"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="loggedmodel",
-            index=models.Index(
-                condition=models.Q(("source_run__isnull", False)),
-                fields=["source_run", "-id"],
-                name="logged_models_of_run",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="loggedmodel",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["PENDING", "READY", "FAILED"])),
-                name="logged_models_status",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="loggedmodel",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True),
-                name="logged_models_name",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="loggedmodelmetric",
-            index=models.Index(
-                fields=["logged_model", "-id"], name="logged_model_metrics_newest"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="loggedmodelparam",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "logged_model", "key"),
-                name="logged_model_params_key",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="loggedmodeltag",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "logged_model", "key"),
-                name="logged_model_tags_key",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="runmodel",
-            index=models.Index(
-                fields=["organization", "logged_model"], name="run_models_of_model"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="runmodel",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "run", "role", "logged_model", "step"),
-                name="run_models_once",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="runmodel",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("role__in", ["input", "output"])),
-                name="run_models_role",
             ),
         ),
         ProtectTenantTable(
