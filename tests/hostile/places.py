@@ -48,11 +48,13 @@ def endpoints(model_id: str = NOBODYS_MODEL) -> list[Writer]:
 
 
 def rest_writers(world: World) -> Iterator[Writer]:
-    """Yield each route of REST that the description says reads a body."""
+    """Yield each route of REST that the description says reads a JSON body."""
     models = models_by_path()
     for path, methods in description()["paths"].items():
         for method, operation in methods.items():
-            if "requestBody" in operation:
+            if "application/json" in operation.get("requestBody", {}).get(
+                "content", {}
+            ):
                 key = world.own.get(models.get(path, type(None)), "")
                 yield Writer(method.upper(), filled(path, key))
 
