@@ -8,7 +8,8 @@ from django.urls import include, path
 from mlops import health, policy_reports
 
 urlpatterns = [
-    # First, because it is asked most: a request is compared from the top.
+    path("", include("registry.mlflow.root_urls")),
+    # Asked most, so it stands near the top, from where a request is compared.
     path("", include("registry.mlflow.urls")),
     path("mlflow/<slug:organization>/<slug:project>/", include("registry.mlflow.urls")),
     path("health/live", health.live),

@@ -66,7 +66,8 @@ def checked(key: str) -> str:
 def claimed(
     request: HttpRequest, actor: Actor, key: str
 ) -> tuple[IdempotencyKey, bool]:
-    assert actor.organization_id and actor.id, "a key is kept for nobody else"
+    assert actor.organization_id
+    assert actor.id
     return IdempotencyKey.objects.get_or_create(
         organization_id=actor.organization_id,
         caller_id=actor.id,

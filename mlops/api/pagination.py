@@ -58,10 +58,13 @@ class KeysetPagination(BasePagination):
     def next_link(self) -> str | None:
         if not self.has_next:
             return None
-        last = [str(getattr(self.page[-1], field)) for field in self.fields]
-        cursor = seal_cursor(json.dumps(last), scope_of(self.request))
+        cursor = seal_cursor(json.dumps(self.last_values()), scope_of(self.request))
         here = self.request.build_absolute_uri()
         return replace_query_param(here, self.cursor_param, cursor)
+
+    def last_values(self) -> list[Any]:
+        """Where the page ends, as JSON holds it."""
+        return [str(getattr(self.page[-1], field)) for field in self.fields]
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"results": data, "next": self.next_link()})

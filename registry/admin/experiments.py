@@ -10,8 +10,10 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from registry.admin.parts import run_line, tags_panel, text
+from registry.admin.searching import SearchedByFilter
 from registry.models import Dataset, Experiment, ExperimentTag, Run
 from registry.models.runs import moment
+from registry.search.fields import EXPERIMENTS
 from registry.services import experiments
 from tenants.admin import Dated, Restorable, TenantAdmin
 from tenants.admin_lists import CreatedFilter, DeletedFilter
@@ -20,7 +22,7 @@ from tenants.models import Project
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(Restorable, Dated, TenantAdmin):
+class ExperimentAdmin(Restorable, Dated, SearchedByFilter):
     list_display = ("title", "where", "runs", "last_run", "state", "created")
     list_filter = (
         ("organization", AutocompleteSelectFilter),
@@ -30,8 +32,11 @@ class ExperimentAdmin(Restorable, Dated, TenantAdmin):
     )
     list_select_related = ("organization", "project")
     search_fields = ("name", "iid__exact")
+    table = EXPERIMENTS
     in_palette = True
-    search_help_text = "Id, number or start of the name"
+    search_help_text = (
+        "Id, number, start of the name, or a filter such as tags.team = 'risk'"
+    )
     autocomplete_fields = ("project",)
     editable = ("name",)
     add_form = ModelForm

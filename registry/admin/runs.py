@@ -25,6 +25,7 @@ from registry.admin.parts import (
     text,
     versions_panel,
 )
+from registry.admin.searching import SearchedByFilter
 from registry.models import (
     LatestMetric,
     ModelVersion,
@@ -34,9 +35,10 @@ from registry.models import (
     RunModel,
     RunTag,
 )
+from registry.search.fields import RUNS
 from registry.services import runs
 from registry.sql.curves import sample_curves
-from tenants.admin import Dated, Restorable, TenantAdmin
+from tenants.admin import Dated, Restorable
 from tenants.admin_lists import CreatedFilter, DeletedFilter
 from tenants.admin_panels import Panel, link_to, number, stack, when
 
@@ -45,7 +47,7 @@ POINTS_OF_A_CURVE = 200
 
 
 @admin.register(Run)
-class RunAdmin(StrictList, Restorable, Dated, TenantAdmin):
+class RunAdmin(StrictList, Restorable, Dated, SearchedByFilter):
     """Runs with their packages: three queries for any page of any size."""
 
     list_display = (
@@ -67,8 +69,12 @@ class RunAdmin(StrictList, Restorable, Dated, TenantAdmin):
     )
     list_select_related = ("organization", "project", "experiment")
     search_fields = ("name", "iid__exact")
+    table = RUNS
     in_palette = True
-    search_help_text = "Run id, candidate number or start of the name"
+    search_help_text = (
+        "Run id, candidate number, start of the name, or a filter such as "
+        "metrics.loss < 0.1 AND params.depth = '3'"
+    )
     fieldsets = (
         (
             None,

@@ -6,6 +6,7 @@ import django_filters
 from django.db.models import QuerySet
 from django_filters.rest_framework import FilterSet
 
+from registry.api.searching import SearchFilter
 from registry.models import (
     Deployment,
     Experiment,
@@ -15,11 +16,13 @@ from registry.models import (
     RegisteredModel,
     Run,
 )
+from registry.search.fields import EXPERIMENTS, MODELS, RUNS, VERSIONS
 from tenants.api.filters import IntegerFilter, LiveFilterSet
 
 
 class ExperimentFilterSet(LiveFilterSet):
     iid = IntegerFilter()
+    filter = SearchFilter(EXPERIMENTS, "name LIKE 'tree%' AND tags.team = 'risk'")
 
     class Meta:
         model = Experiment
@@ -29,6 +32,7 @@ class ExperimentFilterSet(LiveFilterSet):
 class RunFilterSet(LiveFilterSet):
     iid = IntegerFilter()
     experiment = django_filters.UUIDFilter(field_name="experiment_id")
+    filter = SearchFilter(RUNS, "metrics.loss < 0.1 AND params.depth = '3'")
 
     class Meta:
         model = Run
@@ -36,6 +40,8 @@ class RunFilterSet(LiveFilterSet):
 
 
 class ModelFilterSet(LiveFilterSet):
+    filter = SearchFilter(MODELS, "name LIKE 'fraud-%' AND tags.owner = 'ann'")
+
     class Meta:
         model = RegisteredModel
         fields = ["name"]
@@ -46,6 +52,7 @@ class ModelVersionFilterSet(LiveFilterSet):
     model_name = django_filters.CharFilter(field_name="registered_model__name")
     version = IntegerFilter()
     run = django_filters.UUIDFilter(field_name="run_id")
+    filter = SearchFilter(VERSIONS, "name = 'fraud-model' AND version_number > 3")
 
     class Meta:
         model = ModelVersion

@@ -6,10 +6,12 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 
 from registry.api.expanding import EXPAND, ExpandMixin
+from registry.api.searching import SearchFilter, SearchPagination
 from registry.api.serializers import STAMPS, PackageSummarySerializer
 from registry.api.strict import StrictReadMixin
 from registry.api.viewsets import summed_packages
 from registry.models import LoggedModel, LoggedModelMetric
+from registry.search.fields import LOGGED_MODELS
 from tenants.api.base import ProjectViewSet
 from tenants.api.fields import Number, RowSerializer, Tags
 from tenants.api.filters import LiveFilterSet
@@ -72,6 +74,7 @@ class LoggedModelSerializer(RowSerializer):
 class LoggedModelFilterSet(LiveFilterSet):
     experiment = django_filters.UUIDFilter(field_name="experiment_id")
     source_run = django_filters.UUIDFilter(field_name="source_run_id")
+    filter = SearchFilter(LOGGED_MODELS, "metrics.auc > 0.9 AND status = 'READY'")
 
     class Meta:
         model = LoggedModel
@@ -98,7 +101,11 @@ class LoggedModelViewSet(ExpandMixin, StrictReadMixin, ProjectViewSet):
         ),
         "tags": "tags",
     }
-    parameters = {"list": frozenset({"expand"}), "retrieve": frozenset({"expand"})}
+    pagination_class = SearchPagination.of(LOGGED_MODELS, "metrics.auc DESC")
+    parameters = {
+        "list": frozenset({"expand", "order_by"}),
+        "retrieve": frozenset({"expand"}),
+    }
     needs = {
         "list": Permission.TRACKING_READ,
         "retrieve": Permission.TRACKING_READ,

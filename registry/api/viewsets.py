@@ -20,6 +20,7 @@ from registry.api.filters import (
     ModelVersionFilterSet,
     RunFilterSet,
 )
+from registry.api.searching import SearchPagination
 from registry.api.strict import StrictReadMixin
 from registry.models import (
     Alias,
@@ -32,6 +33,7 @@ from registry.models import (
     Run,
     Stage,
 )
+from registry.search.fields import EXPERIMENTS, MODELS, RUNS, VERSIONS
 from registry.services import deployments, experiments, models, runs, versions
 from registry.storage import ArtifactKey
 from tenants.api.base import (
@@ -47,6 +49,7 @@ from tenants.services import deletion
 # Files of each package that a list shows; the package's own page has them all.
 FILES_SHOWN = 50
 DEFAULT_FOLDER = "model"
+ORDERED = frozenset({"order_by"})
 
 
 def first_files() -> Prefetch:
@@ -65,6 +68,8 @@ class ExperimentViewSet(
     queryset = Experiment.objects.prefetch_related("tags")
     serializer_class = serializers.ExperimentSerializer
     filterset_class = ExperimentFilterSet
+    pagination_class = SearchPagination.of(EXPERIMENTS, "name, creation_time DESC")
+    parameters = {"list": ORDERED}
     needs = {
         "list": Permission.TRACKING_READ,
         "retrieve": Permission.TRACKING_READ,
@@ -115,7 +120,11 @@ class RunViewSet(
         "metrics": "latest_metrics",
         "tags": "tags",
     }
-    parameters = {"list": frozenset({"expand"}), "retrieve": frozenset({"expand"})}
+    pagination_class = SearchPagination.of(RUNS, "metrics.loss, start_time DESC")
+    parameters = {
+        "list": ORDERED | {"expand"},
+        "retrieve": frozenset({"expand"}),
+    }
     needs = {
         "list": Permission.TRACKING_READ,
         "retrieve": Permission.TRACKING_READ,
@@ -160,6 +169,8 @@ class ModelViewSet(
     )
     serializer_class = serializers.RegisteredModelSerializer
     filterset_class = ModelFilterSet
+    pagination_class = SearchPagination.of(MODELS, "name, timestamp DESC")
+    parameters = {"list": ORDERED}
     needs = {
         "list": Permission.REGISTRY_READ,
         "retrieve": Permission.REGISTRY_READ,
@@ -214,6 +225,8 @@ class ModelVersionViewSet(
     )
     serializer_class = serializers.ModelVersionSerializer
     filterset_class = ModelVersionFilterSet
+    pagination_class = SearchPagination.of(VERSIONS, "name, version_number DESC")
+    parameters = {"list": ORDERED}
     needs = {
         "list": Permission.REGISTRY_READ,
         "retrieve": Permission.REGISTRY_READ,

@@ -39,73 +39,6 @@ INFO = """
            CASE WHEN run.deleted_at IS NULL THEN 'active' ELSE 'deleted' END,
            '","run_id":"', replace(run.id::text, '-', ''), '"}')
 """
-# Logged models that a run used or brought forth, in the order in which it said so.
-RUN_MODELS = """
-    (SELECT '"model_{role}s":[' || string_agg(concat(
-                '{{"model_id":"m-', replace(used.logged_model_id::text, '-', ''), '"',
-                {more} '}}'), ',' ORDER BY used.id) || ']'
-     FROM run_models used
-     WHERE used.organization_id = run.organization_id
-       AND used.experiment_run_id = run.id AND used.role = '{role}')
-"""
-MODEL_INPUTS = RUN_MODELS.format(role="input", more="")
-MODEL_OUTPUTS = RUN_MODELS.format(role="output", more="',\"step\":', used.step,")
-DATASETS = """
-    (SELECT '"dataset_inputs":[' || string_agg(concat(
-                '{', '"tags":' || nullif(input.tags, '[]')::text || ',',
-                '"dataset":',
-                (SELECT concat(
-                     '{"name":', to_json(dataset.name::text),
-                     ',"digest":', to_json(dataset.digest::text),
-                     ',"source_type":', to_json(dataset.source_type::text),
-                     ',"source":', to_json(dataset.source),
-                     ',"schema":' || to_json(nullif(dataset.schema, '')),
-                     ',"profile":' || to_json(nullif(dataset.profile, '')), '}')
-                 FROM datasets dataset
-                 WHERE dataset.organization_id = input.organization_id
-                   AND dataset.id = input.dataset_id),
-                '}'), ',' ORDER BY input.id) || ']'
-     FROM run_inputs input
-     WHERE input.organization_id = run.organization_id
-       AND input.experiment_run_id = run.id)
-"""
-
-
-def document(*, datasets: str = "true", models: str = "true") -> str:
-    """Each part is read by the unique key that begins with organization and run.
-
-    Most runs have neither data sets nor models: the two are conditions in SQL, of who
-    knows that beforehand.
-    """
-    return f"""
-    concat('{{"info":', {INFO}, ',"data":{{', concat_ws(',',
-        (SELECT '"metrics":[' || string_agg(concat(
-                    '{{"key":', to_json(latest.metric_name::text),
-                    ',"value":', json_number(latest.value),
-                    ',"timestamp":', latest.timestamp_ms,
-                    ',"step":', latest.step, '}}'), ',') || ']'
-         FROM latest_metrics latest
-         WHERE latest.organization_id = run.organization_id
-           AND latest.experiment_run_id = run.id),
-        (SELECT '"params":[' || string_agg(concat(
-                    '{{"key":', to_json(param.key::text),
-                    ',"value":', to_json(param.value::text), '}}'), ',') || ']'
-         FROM run_params param
-         WHERE param.organization_id = run.organization_id
-           AND param.experiment_run_id = run.id),
-        (SELECT '"tags":[' || string_agg(concat(
-                    '{{"key":', to_json(tag.key::text),
-                    ',"value":', to_json(tag.value::text), '}}'), ',') || ']'
-         FROM run_tags tag
-         WHERE tag.organization_id = run.organization_id
-           AND tag.experiment_run_id = run.id)),
-    '}},"inputs":{{', concat_ws(',',
-        CASE WHEN {datasets} THEN {DATASETS} END,
-        CASE WHEN {models} THEN {MODEL_INPUTS} END),
-    '}},"outputs":{{', CASE WHEN {models} THEN {MODEL_OUTPUTS} END, '}}}}')
-"""
-
-
 # LIMIT keeps the planner from joining: on tables that nobody has analyzed yet it would
 # read every experiment of the organization to find one.
 RUN_AND_EXPERIMENT = """
@@ -125,7 +58,7 @@ OWN = """
 """
 FIND_RUN = f"""
     SELECT run.experiment_id, run.deleted_at INTO found_run FROM experiment_runs run
-    WHERE run.id = p_run AND {OWN};
+    WHERE run.id = p_run AND {OWN} FOR KEY SHARE;
     IF NOT FOUND THEN
         RETURN 'no_run';
     ELSIF found_run.deleted_at IS NOT NULL THEN
@@ -133,18 +66,14 @@ FIND_RUN = f"""
     END IF;
 """
 
-RUN_DOCUMENT = f"""
-CREATE FUNCTION registry_run_document(
-    p_organization uuid, p_project uuid, p_run uuid
-) RETURNS text LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    document text;
-BEGIN
-    SELECT {document()} INTO document
-    FROM {RUN_AND_EXPERIMENT}
-    WHERE run.id = p_run AND {OWN};
-    RETURN coalesce('{{"run":' || document || '}}', 'no_run');
-END $$;
+# Triggers throw away what is kept of a run whenever it is written to; see
+# 0020_run_documents. They cost as much as a point: here a delete does the same, under
+# the lock that FIND_RUN took.
+SPARE_TRIGGERS = "PERFORM set_config('app.outdates_itself', 'yes', true);"
+HEED_TRIGGERS = "PERFORM set_config('app.outdates_itself', '', true);"
+OUTDATE = f"""
+    DELETE FROM run_documents WHERE id = p_run;
+    {HEED_TRIGGERS}
 """
 
 # The newest point per name has the highest (step, timestamp, value), NaN counting as 0.
@@ -170,6 +99,7 @@ DECLARE
     found_run record;
 BEGIN
     {FIND_RUN}
+    {SPARE_TRIGGERS}
     INSERT INTO run_metrics (id, organization_id, experiment_run_id, metric_name,
                              value, timestamp_ms, step)
     VALUES (p_id, p_organization, p_run, p_name, p_value, p_timestamp, p_step)
@@ -180,6 +110,7 @@ BEGIN
     VALUES (p_id, p_organization, found_run.experiment_id, p_run, p_name,
             p_value, p_timestamp, p_step)
     {LATEST};
+    {OUTDATE}
     RETURN '{{}}';
 END $$;
 """
@@ -251,6 +182,7 @@ BEGIN
             RETURN 'params_changed ' || changed;
         END IF;
         {REFUSE_PARAMS}
+        {SPARE_TRIGGERS}
         INSERT INTO run_params (id, organization_id, created_at, experiment_id,
                                 experiment_run_id, key, value)
         SELECT id, p_organization, now(), found_run.experiment_id, p_run, key, value
@@ -262,6 +194,7 @@ BEGIN
         END IF;
     END IF;
 
+    {SPARE_TRIGGERS}
     IF cardinality(p_ids) > 0 THEN
         INSERT INTO run_metrics (id, organization_id, experiment_run_id, metric_name,
                                  value, timestamp_ms, step)
@@ -292,6 +225,7 @@ BEGIN
         UPDATE experiment_runs SET name = p_run_name, updated_at = now()
         WHERE id = p_run AND name <> p_run_name;
     END IF;
+    {OUTDATE}
     RETURN '{{}}';
 END $$;
 """
@@ -362,10 +296,12 @@ BEGIN
     ON CONFLICT (id) DO NOTHING;
     -- Nothing stored: its twin came in while this one waited for the number.
     IF FOUND THEN
+        {SPARE_TRIGGERS}
         INSERT INTO run_tags (id, organization_id, experiment_id, experiment_run_id,
                               key, value)
         SELECT id, p_organization, experiment.id, run_id, key, value
         FROM unnest(p_tag_ids, p_tag_keys, p_tag_values) AS tag (id, key, value);
+        {HEED_TRIGGERS}
     END IF;
     RETURN registry_run_document(p_organization, p_project, run_id);
 END $$;
@@ -381,6 +317,7 @@ DECLARE
     info text;
 BEGIN
     {FIND_RUN}
+    {SPARE_TRIGGERS}
     UPDATE experiment_runs
     SET status = coalesce(p_status, status),
         end_time_ms = coalesce(p_end_time, end_time_ms),
@@ -396,129 +333,11 @@ BEGIN
         ON CONFLICT (organization_id, experiment_run_id, key) DO UPDATE
             SET value = excluded.value WHERE tag.value <> excluded.value;
     END IF;
+    {OUTDATE}
     SELECT {INFO} INTO info
     FROM {RUN_AND_EXPERIMENT}
     WHERE run.id = p_run;
     RETURN '{{"run_info":' || info || '}}';
-END $$;
-"""
-
-# A page of an experiment is two ranges of one index: what starts at the same time as
-# the last run and has a higher id, then what starts earlier. Both are cut at a page,
-# so the price is a page per experiment, however deep the page and long the experiment.
-RANGES = """
-    SELECT found.id, found.start_time_ms
-    FROM (
-        (SELECT id, start_time_ms FROM experiment_runs
-         WHERE {wanted} AND experiment_id = experiment.id AND {life}
-           AND organization_id = p_organization
-           AND start_time_ms = p_after_start AND id > p_after_run
-         ORDER BY id LIMIT p_limit + 1)
-        UNION ALL
-        (SELECT id, start_time_ms FROM experiment_runs
-         WHERE {wanted} AND experiment_id = experiment.id AND {life}
-           AND organization_id = p_organization
-           AND start_time_ms < p_after_start
-         ORDER BY start_time_ms DESC, id LIMIT p_limit + 1)
-    ) AS found
-"""
-ALIVE = RANGES.format(wanted="p_view <> 'deleted'", life="deleted_at IS NULL")
-DELETED = RANGES.format(wanted="p_view <> 'active'", life="deleted_at IS NOT NULL")
-
-DOCUMENT_OF_PAGE = document(datasets="has_datasets", models="has_models")
-
-# The first line holds the project and where the page ended, for the token of the next.
-SEARCH_RUNS = f"""
-CREATE FUNCTION registry_search_runs(
-    p_organization uuid, p_project uuid, p_experiments bigint[], p_view text,
-    p_limit integer, p_token_project uuid, p_after_start bigint, p_after_run uuid
-) RETURNS text LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    ids uuid[];
-    last record;
-    has_datasets boolean;
-    has_models boolean;
-    runs text;
-    head text := '';
-BEGIN
-    IF p_token_project <> p_project THEN
-        RETURN 'foreign_token';
-    END IF;
-    SELECT array_agg(page.id) INTO ids
-    FROM (SELECT found.id
-          FROM experiments experiment
-          CROSS JOIN LATERAL ({ALIVE} UNION ALL {DELETED}) AS found
-          WHERE experiment.organization_id = p_organization
-            AND experiment.project_id = p_project
-            AND experiment.iid = ANY (p_experiments)
-          ORDER BY found.start_time_ms DESC, found.id
-          LIMIT p_limit + 1) AS page;
-    IF ids IS NULL THEN
-        RETURN E'\\n{{}}';
-    END IF;
-    IF cardinality(ids) > p_limit THEN
-        SELECT run.id, run.start_time_ms INTO last FROM experiment_runs run
-        WHERE run.id = ids[p_limit];
-        head := concat_ws(' ', p_project, last.start_time_ms, last.id);
-        ids := ids[:p_limit];
-    END IF;
-    has_datasets := EXISTS (SELECT FROM run_inputs input
-                            WHERE input.organization_id = p_organization
-                              AND input.experiment_run_id = ANY (ids));
-    has_models := EXISTS (SELECT FROM run_models used
-                          WHERE used.organization_id = p_organization
-                            AND used.experiment_run_id = ANY (ids));
-    SELECT string_agg({DOCUMENT_OF_PAGE}, ',' ORDER BY run.start_time_ms DESC, run.id)
-    INTO runs
-    FROM {RUN_AND_EXPERIMENT}
-    WHERE run.id = ANY (ids);
-    RETURN concat(head, E'\\n{{"runs":[', runs, ']}}');
-END $$;
-"""
-
-# Read by the key's own index; NaN is the greatest value, as in every comparison here,
-# so (timestamp, step, value) tells all points of a key apart and can mark a place. The
-# first line says where the next page begins: with the last point of this one, which
-# came along for that alone. Cutting it off here would take a number for every row.
-METRIC_HISTORY = f"""
-CREATE FUNCTION registry_metric_history(
-    p_organization uuid, p_project uuid, p_run uuid, p_name text, p_limit bigint,
-    p_token_project uuid, p_from_timestamp bigint, p_from_step bigint,
-    p_from_value float8
-) RETURNS text LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    head text := '{{"key":' || to_json(p_name) || ',"value":';
-    next_at integer := p_limit + 1;
-    place text;
-    metrics text;
-BEGIN
-    IF p_token_project <> p_project THEN
-        RETURN 'foreign_token';
-    END IF;
-    PERFORM FROM experiment_runs run
-    WHERE run.id = p_run AND {OWN};
-    IF NOT FOUND THEN
-        RETURN 'no_run';
-    END IF;
-    SELECT string_agg(head || json_number(value) || ',"timestamp":' || timestamp_ms
-                      || ',"step":' || step || '}}', ','),
-           CASE WHEN count(*) = next_at THEN concat_ws(' ', p_project,
-                (array_agg(timestamp_ms) FILTER (WHERE p_limit > 0))[next_at],
-                (array_agg(step) FILTER (WHERE p_limit > 0))[next_at],
-                (array_agg(value) FILTER (WHERE p_limit > 0))[next_at]) END
-    INTO metrics, place
-    FROM (SELECT value, timestamp_ms, step FROM run_metrics
-          WHERE experiment_run_id = p_run AND metric_name = p_name
-            AND organization_id = p_organization
-            AND (p_from_timestamp IS NULL OR
-                 (timestamp_ms, step, value)
-                 >= (p_from_timestamp, p_from_step, p_from_value))
-          ORDER BY timestamp_ms, step, value
-          LIMIT next_at) AS page;
-    IF metrics IS NULL THEN
-        RETURN E'\\n{{}}';
-    END IF;
-    RETURN concat(place, E'\\n{{"metrics":[', metrics, ']}}');
 END $$;
 """
 
@@ -536,13 +355,10 @@ ALTER TABLE experiment_runs RESET (fillfactor);
 
 FUNCTIONS = {
     "json_number": JSON_NUMBER,
-    "registry_run_document": RUN_DOCUMENT,
     "registry_log_metric": LOG_METRIC,
     "registry_log_batch": LOG_BATCH,
     "registry_create_run": CREATE_RUN,
     "registry_update_run": UPDATE_RUN,
-    "registry_search_runs": SEARCH_RUNS,
-    "registry_metric_history": METRIC_HISTORY,
 }
 GRANT = """
 REVOKE ALL ON FUNCTION {name} FROM PUBLIC;

@@ -12,7 +12,7 @@ from mlops.errors import DomainError
 from registry.mlflow.errors import code_of
 
 # Parts of the paths at which the protocol is mounted; see mlops/urls.py.
-PROTOCOL = ("api/2.0/", "api/3.0/", "get-artifact")
+PROTOCOL = ("api/2.0/", "api/3.0/", "get-artifact", "graphql")
 
 
 def refuse_early(

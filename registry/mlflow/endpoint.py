@@ -5,8 +5,9 @@
 
 A parameter without a default is required; what is missing or of another type answers
 MLflow's words. The first parameter says how the caller is let in: a `Project` by the
-middleware, in the request's transaction; a `Caller` by the view's own statement (hot);
-none at all, and the endpoint is public. What is returned is the answer: None is `{}`.
+middleware, in the request's transaction, and an `Actor` likewise where an organization
+is all that is meant; a `Caller` by the view's own statement (hot); none at all, and the
+endpoint is public. What is returned is the answer: None is `{}`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -31,6 +32,7 @@ from mlops.errors import DomainError, InvalidInput
 from registry.mlflow.errors import MethodNotAllowed, refuse
 from registry.mlflow.schema import Field, bind, context_of, fields_of
 from tenants.callers import Caller, caller_of
+from tenants.context import Actor
 from tenants.models import Project
 
 
@@ -66,7 +68,7 @@ class Endpoint:
     def _body(self, request: HttpRequest) -> dict[str, Any]:
         if self.method == "DELETE" and says_nothing(request):
             # What is to be deleted may stand in the address alone.
-            return {}
+            return self._query(request)
         return read_object(request, self.body_limit, too_large=self.too_large)
 
 
@@ -74,6 +76,8 @@ def read_object(
     request: HttpRequest, limit: int, *, too_large: str = ""
 ) -> dict[str, Any]:
     """Read a body that is a JSON object, or nothing at all."""
+    if not request.content_type:
+        raise InvalidInput("Bad Request. Content-Type header is missing.")
     if request.content_type != "application/json":
         raise InvalidInput(
             "Bad Request. Content-Type must be one of ['application/json']."
@@ -126,12 +130,22 @@ def endpoint(
 # Views
 
 
-def views() -> dict[str, Callable[..., HttpResponseBase]]:
-    """Make one view per path from all that are registered by now."""
+View: TypeAlias = Callable[..., HttpResponseBase]
+
+
+def views() -> tuple[dict[str, View], dict[str, View]]:
+    """Make one view per path from all that are registered by now.
+
+    First those of a project, then those of an organization.
+    """
     by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
     for each in ENDPOINTS:
         by_path[each.path][each.method] = each
-    return {path: view_of(methods) for path, methods in by_path.items()}
+    found: tuple[dict[str, View], dict[str, View]] = ({}, {})
+    for path, methods in by_path.items():
+        is_wide = next(iter(methods.values())).context is Actor
+        found[is_wide][path] = view_of(methods)
+    return found
 
 
 def view_of(methods: dict[str, Endpoint]) -> Callable[..., HttpResponseBase]:
@@ -187,11 +201,24 @@ def serve_project(
     each: Endpoint, request: HttpRequest, names: Mapping[str, Any]
 ) -> HttpResponse:
     """Run inside the middleware's transaction; it answers what is raised here."""
+    arguments = each.arguments(request, names)
+    return reply(each.function(project_of(request), **arguments))
+
+
+def project_of(request: HttpRequest) -> Project:
+    """Return the project that the middleware has bound, without asking for it."""
     actor = request.actor  # type: ignore[attr-defined]
-    project = Project(
+    return Project(
         id=actor.project_id, organization_id=actor.organization_id, slug=actor.project
     )
-    return reply(each.function(project, **each.arguments(request, names)))
+
+
+def serve_actor(
+    each: Endpoint, request: HttpRequest, names: Mapping[str, Any]
+) -> HttpResponse:
+    """Run inside the middleware's transaction, for the whole of the organization."""
+    actor = request.actor  # type: ignore[attr-defined]
+    return reply(each.function(actor, **each.arguments(request, names)))
 
 
 def serve_caller(
@@ -225,6 +252,7 @@ def serve_anybody(
 
 SERVING: dict[type | None, Callable[..., HttpResponse]] = {
     Project: serve_project,
+    Actor: serve_actor,
     Caller: serve_caller,
     None: serve_anybody,
 }
@@ -232,6 +260,8 @@ SERVING: dict[type | None, Callable[..., HttpResponse]] = {
 
 def reply(answer: Any) -> HttpResponse:
     """Write what an endpoint returned; bytes are JSON already."""
+    if isinstance(answer, HttpResponse):
+        return answer
     if answer is None:
         answer = b"{}"
     elif not isinstance(answer, bytes):

@@ -136,10 +136,12 @@ def logged_model(row: LoggedModel) -> dict[str, Any]:
         "last_updated_timestamp_ms": milliseconds(row.updated_at),
         "artifact_uri": row.artifact_uri,
         "status": WORDS[LoggedModelStatus(row.status)],
+        "model_type": row.model_type,
+        "source_run_id": (
+            row.source_run_id.hex if row.source_run_id else row.source_run_text
+        ),
     }
     more = {
-        "model_type": row.model_type,
-        "source_run_id": row.source_run_id.hex if row.source_run_id else "",
         "status_message": row.status_message,
         "tags": [{"key": tag.key, "value": tag.value} for tag in row.tags.all()],
     }

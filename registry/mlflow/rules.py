@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from mlops.errors import InvalidInput
-from registry.mlflow.schema import INT64, invalid, mistyped
+from registry.mlflow.schema import INT64, SEE, invalid, mistyped
 from registry.models import RunStatus
 from registry.refusals import shown
 
@@ -18,7 +18,10 @@ MAX_DESCRIPTION = 10_000
 MAX_RUN_LINK = 500
 MAX_METRICS, MAX_PARAMS, MAX_TAGS, MAX_ENTITIES = 1000, 100, 100, 1000
 MAX_PAGE = 50_000
+MAX_MODELS_PAGE, MAX_VERSIONS_PAGE = 1000, 200_000
 MAX_HISTORY = 2**31 - 2
+MAX_BULK_HISTORY, MAX_SAMPLE, MAX_RUNS = 25_000, 2500, 100
+MAX_SUMMARIES, MAX_EXPERIMENTS_OF_DATASETS = 1000, 20
 MAX_EXPERIMENTS = 10_000
 MAX_BATCH_BYTES = 1_000_000
 LARGE_BATCH = (
@@ -116,22 +119,23 @@ def view(value: object) -> str:
 
 def status(value: object) -> str | None:
     """Read a run's state; like MLflow, pass over a word that is none."""
-    if value is not None and type(value) not in (str, int):
+    wrong = type(value) is not str and str(value) not in STATUSES
+    if value is not None and wrong:
         raise mistyped("status", value)
     return STATUSES.get(str(value))
 
 
-def page_size(value: int) -> int:
-    """Raises InvalidInput outside of 1 to 50,000."""
+def page_size(value: int, most: int = MAX_PAGE) -> int:
+    """Raises InvalidInput outside of 1 to `most`."""
     if value <= 0:
         raise InvalidInput(
             f"Invalid value {value} for parameter 'max_results' supplied. "
             "It must be a positive integer"
         )
-    if value > MAX_PAGE:
+    if value > most:
         raise InvalidInput(
             f"Invalid value {value} for parameter 'max_results' supplied. "
-            f"It must be at most {MAX_PAGE}"
+            f"It must be at most {most}"
         )
     return value
 
@@ -146,14 +150,53 @@ def history_size(value: int | None) -> int | None:
     return value and min(value, MAX_HISTORY)
 
 
-def refuse_filter(text: str) -> None:
-    if text.strip():
+def check_dataset_search(experiment_ids: Sequence[str]) -> None:
+    asker, count = "SearchDatasets request", len(experiment_ids)
+    if not experiment_ids:
+        raise InvalidInput(f"{asker} must specify at least one experiment_id.")
+    if count > MAX_EXPERIMENTS_OF_DATASETS:
         raise InvalidInput(
-            f"Invalid value for parameter 'filter' supplied: '{shown(text)}'. "
-            "Filters are not supported yet; leave it out."
+            f"{asker} cannot specify more than {MAX_EXPERIMENTS_OF_DATASETS} "
+            f"experiment_ids. Received {count} experiment_ids."
         )
 
 
-def refuse_given(name: str, value: object) -> None:
-    if value:
-        raise invalid(name, value, "It is not supported yet; leave it out.")
+def check_bulk_history(run_ids: Sequence[str], key: str | None, points: int) -> None:
+    asker = "GetMetricHistoryBulk request"
+    if not run_ids:
+        raise InvalidInput(f"{asker} must specify at least one run_id.")
+    if len(run_ids) > MAX_RUNS:
+        raise InvalidInput(
+            f"{asker} cannot specify more than {MAX_RUNS} run_ids. "
+            f"Received {len(run_ids)} run_ids."
+        )
+    if key is None:
+        raise InvalidInput(f"{asker} must specify a metric_key.")
+    if points < 0:
+        raise invalid("max_results", points, "It must be a nonnegative integer.")
+
+
+def check_sample(run_ids: Sequence[str], points: int) -> None:
+    if len(run_ids) > MAX_RUNS:
+        raise InvalidInput(
+            f"GetMetricHistoryBulkInterval request must specify at most {MAX_RUNS} "
+            f"run_ids. Received {len(run_ids)} run_ids.{SEE}"
+        )
+    if not 1 <= points <= MAX_SAMPLE:
+        raise InvalidInput(f"max_results must be between 1 and {MAX_SAMPLE}.{SEE}")
+
+
+def interval(start: int | None, end: int | None) -> tuple[int, int]:
+    """Return the first and the last step; without any, those of all steps."""
+    if start is None and end is None:
+        return INT64[0], INT64[-1]
+    if start is None or end is None:
+        raise InvalidInput(
+            "If either start step or end step are specified, both must be specified."
+        )
+    if start > end:
+        raise InvalidInput(
+            "end_step must be greater than start_step. "
+            f"Found start_step={start} and end_step={end}."
+        )
+    return start, end

@@ -7,16 +7,18 @@ mlflow/<organization>/<project>/. The web UI calls the same paths as the client.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path
 
-from registry.mlflow.endpoint import views
+from registry.mlflow.endpoint import View, views
 from registry.mlflow.errors import EndpointNotFound, refuse
 from registry.mlflow.views import (
     artifacts,
     experiments,
+    graphql,
     inputs,
     logged_models,
     metrics,
@@ -25,6 +27,7 @@ from registry.mlflow.views import (
     runs,
     server,
     versions,
+    workspaces,
 )
 from tenants.permissions import Permission
 
@@ -38,6 +41,7 @@ REGISTERED = (
     runs,
     server,
     versions,
+    workspaces,
 )
 VERSIONS = ("2.0", "3.0")
 
@@ -52,10 +56,10 @@ unknown.refuse = refuse  # type: ignore[attr-defined]
 unknown.csrf_exempt = True  # type: ignore[attr-defined]
 
 
-def routes() -> list[URLPattern | URLResolver]:
+def routes(found: Mapping[str, View]) -> list[URLPattern | URLResolver]:
     """One route per path, by first segment: a request is compared with few of them."""
     by_segment: dict[str, list[URLPattern]] = defaultdict(list)
-    for name, view in views().items():
+    for name, view in found.items():
         segment, slash, rest = name.partition("/")
         by_segment[segment + slash].append(path(rest, view))
     return [path(segment, include(found)) for segment, found in by_segment.items()]
@@ -71,12 +75,17 @@ def below_each_prefix(
     ]
 
 
+of_projects, of_organizations = views()
+
+# At the root alone: the address of a project leads to no other workspace.
+root_urlpatterns = below_each_prefix(routes(of_organizations))
 urlpatterns: list[URLPattern | URLResolver] = [
     # The busiest first; what answers everything else comes last.
-    *below_each_prefix(routes()),
+    *below_each_prefix(routes(of_projects)),
     *artifacts.urlpatterns,
     *multipart.urlpatterns,
     *below_each_prefix([path("<path:rest>", unknown)]),
+    path("graphql", graphql.serve),
     path("health", server.health),
     path("version", server.version),
 ]

@@ -29,7 +29,7 @@ MAX_DIGEST, MAX_SOURCE_TYPE, MAX_SOURCE = 36, 36, 65_535
 MAX_SCHEMA, MAX_PROFILE = 1_048_575, 16_777_215
 MAX_INPUT_TAG_KEY, MAX_INPUT_TAG, MAX_DATASETS = 255, 500, 1000
 # What a model says of itself to the tag of its run.
-MODEL_FIELDS = ("run_id", "utc_time_created", "artifact_path", "model_uuid")
+MODEL_FIELDS = ("run_id", "artifact_path", "utc_time_created", "model_uuid")
 MODEL_NEEDS = {"artifact_path", "flavors", "utc_time_created", "run_id"}
 
 
@@ -270,7 +270,7 @@ def model_of_old_clients(text: str) -> dict[str, Any]:
     if absent:
         raise InvalidInput(f"Model json is missing mandatory fields: {sorted(absent)}")
     flavors = model["flavors"] if type(model["flavors"]) is dict else {}
-    return {field: model[field] for field in MODEL_FIELDS if field in model} | {
+    return {field: model.get(field) for field in MODEL_FIELDS} | {
         "flavors": {name: _without_config(each) for name, each in flavors.items()}
     }
 

@@ -28,7 +28,15 @@ from registry.models.retention import (
     RetentionEffect,
     RetentionRule,
 )
-from registry.models.runs import Dataset, Param, Run, RunInput, RunStatus, RunTag
+from registry.models.runs import (
+    Dataset,
+    Param,
+    Run,
+    RunDocument,
+    RunInput,
+    RunStatus,
+    RunTag,
+)
 from registry.models.storage_usage import StorageUsage
 from registry.models.uploads import MAX_PARTS, MultipartUpload, UploadPart
 from registry.models.versions import (
@@ -76,6 +84,7 @@ __all__ = [
     "RetentionEffect",
     "RetentionRule",
     "Run",
+    "RunDocument",
     "RunInput",
     "RunModel",
     "RunStatus",

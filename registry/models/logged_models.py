@@ -50,6 +50,8 @@ class LoggedModel(TenantModel, SoftDeleted):
         db_constraint=False,
         db_index=False,
     )
+    # What a client names as its run and is no id of one: MLflow takes any text.
+    source_run_text = models.CharField(max_length=32, blank=True)
     created_by = models.UUIDField(null=True, editable=False)
 
     package = CandidatePackage()

@@ -69,6 +69,15 @@ class LatestMetric(models.Model):
 
     class Meta:
         db_table = "latest_metrics"
+        indexes = [
+            # Read by a search of an experiment's runs by a metric, and by the order of
+            # one: its value leads, so each newer point costs an entry.
+            models.Index(
+                fields=["experiment_id", "name", "value"],
+                include=["run", "organization_id"],
+                name="latest_metrics_by_value",
+            ),
+        ]
         constraints = [
             # Read with the run; met by each newer point.
             models.UniqueConstraint(

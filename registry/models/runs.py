@@ -3,7 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Coalesce, Left
 
 from registry.models.experiments import Experiment
 from registry.querysets import ProjectRowManager, RunManager
@@ -77,6 +78,14 @@ class Run(TenantModel, SoftDeleted):
                 name="experiment_runs_deleted",
                 condition=Q(deleted_at__isnull=False),
             ),
+            # Read by a search for a status, and by an order of ends: what else it asks
+            # of a run lies in the index, too.
+            models.Index(
+                fields=["experiment", "status", "-start_time_ms", "id"],
+                include=["organization", "end_time_ms"],
+                name="experiment_runs_by_status",
+                condition=ALIVE,
+            ),
             # Read by the run list of a project (REST, admin), newest first.
             models.Index(fields=["project", "-id"], name="experiment_runs_of_project"),
         ]
@@ -135,6 +144,23 @@ class BulkRow(TenantRow):
         abstract = True
 
 
+MAX_HEAD = 250
+
+
+def head_of_value() -> models.GeneratedField:
+    """Make the column that finds a value: an entry of an index holds no whole one.
+
+    A column, and not an expression in the index: under row-level security only
+    leakproof functions reach an index, and left() is none. By code points, so that a
+    beginning of a text is a range of heads.
+    """
+    return models.GeneratedField(
+        expression=Left("value", MAX_HEAD),
+        output_field=models.CharField(max_length=MAX_HEAD, db_collation="C"),
+        db_persist=True,
+    )
+
+
 class Param(BulkRow):
     """An immutable text of a run, such as a learning rate."""
 
@@ -150,11 +176,20 @@ class Param(BulkRow):
     key = models.CharField(max_length=250)
     value = models.CharField(max_length=6000, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    head = head_of_value()
 
     objects = ProjectRowManager()
 
     class Meta:
         db_table = "run_params"
+        indexes = [
+            # Read by a search of an experiment's runs by a param.
+            models.Index(
+                fields=["experiment_id", "key", "head"],
+                include=["run", "organization"],
+                name="run_params_by_value",
+            ),
+        ]
         constraints = [
             # Read with the run; met by each repeated param.
             models.UniqueConstraint(
@@ -180,11 +215,20 @@ class RunTag(BulkRow):
     )
     key = models.CharField(max_length=250)
     value = models.CharField(max_length=8000, blank=True)
+    head = head_of_value()
 
     objects = ProjectRowManager()
 
     class Meta:
         db_table = "run_tags"
+        indexes = [
+            # Read by a search of an experiment's runs by a tag.
+            models.Index(
+                fields=["experiment_id", "key", "head"],
+                include=["run", "organization"],
+                name="run_tags_by_value",
+            ),
+        ]
         constraints = [
             # Read with the run; met by each upsert.
             models.UniqueConstraint(
@@ -225,6 +269,22 @@ class Dataset(TenantModel):
         return f"{self.name} ({self.digest})"
 
 
+def context_of_use() -> models.GeneratedField:
+    """Make the column that says what a run used a dataset for, "" where nobody did."""
+    context = Func(
+        F("tags"),
+        template=(
+            "jsonb_path_query_first(%(expressions)s, "
+            "'$[*] ? (@.key == \"mlflow.data.context\").value') #>> '{}'"
+        ),
+    )
+    return models.GeneratedField(
+        expression=Coalesce(context, Value("")),
+        output_field=models.TextField(db_collation="C"),
+        db_persist=True,
+    )
+
+
 class RunInput(TenantRow):
     """The use of a dataset by a run."""
 
@@ -246,11 +306,21 @@ class RunInput(TenantRow):
     # [{"key": "mlflow.data.context", "value": "training"}, …], as the client sent it.
     tags = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
+    dataset_context = context_of_use()
 
     objects = ProjectRowManager()
 
     class Meta:
         db_table = "run_inputs"
+        indexes = [
+            # Read by the list of an experiment's datasets, which hops from context to
+            # context, and by a search for the runs that used one.
+            models.Index(
+                fields=["dataset", "dataset_context"],
+                include=["run", "organization"],
+                name="run_inputs_by_dataset",
+            ),
+        ]
         constraints = [
             # Read with the run; a dataset enters a run once.
             models.UniqueConstraint(
@@ -260,3 +330,23 @@ class RunInput(TenantRow):
 
     def __str__(self) -> str:
         return f"{self.dataset_id} in {self.run_id}"
+
+
+class RunDocument(models.Model):
+    """What MLflow's protocol says of a run at rest, built when it was last read.
+
+    Derived: triggers throw it away with each write to the run, so whoever reads one
+    reads the run. `id` is the run's.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    organization_id = models.UUIDField(editable=False)
+    document = models.TextField()
+
+    objects = ProjectRowManager()
+
+    class Meta:
+        db_table = "run_documents"
+
+    def __str__(self) -> str:
+        return self.id.hex

@@ -41,6 +41,7 @@ def create_logged_model(
     name: str = "",
     model_type: str = "",
     source_run: Run | None = None,
+    source_run_text: str = "",
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> LoggedModel:
@@ -57,6 +58,7 @@ def create_logged_model(
         name=checked_name(name) if name else new_run_name(),
         model_type=model_type,
         source_run=source_run,
+        source_run_text=source_run_text,
         created_by=acting().id,
     )
     model.save(force_insert=True)

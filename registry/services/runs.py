@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -136,7 +137,8 @@ def record_model(run: Run, *, model: Mapping[str, Any]) -> None:
     refuse_deleted(run)
     tag = RunTag.objects.filter(run=run, key=MODELS_TAG).first()
     models = orjson.loads(tag.value) if tag else []
-    history = orjson.dumps([*models, model]).decode()
+    # Written as MLflow's server writes it, for whoever compares the text.
+    history = json.dumps([*models, model])
     if len(history) > MAX_TAG:
         raise InvalidInput(
             f"The tag {MODELS_TAG} has no room for another model: it would take "

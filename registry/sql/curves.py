@@ -1,4 +1,7 @@
-"""Curves of one run for a page: a few points of each, however many there are."""
+"""Curves of one run for a page: a few points of each, however many there are.
+
+The sample is that of registry/sql/history.py.
+"""
 
 from __future__ import annotations
 
@@ -10,35 +13,16 @@ from uuid import UUID
 from django.db import connections
 
 from mlops.telemetry import timed
+from registry.sql.history import ALL_STEPS
 
-# Not the ORM: one statement hops along idx_run_metrics_run_name, from each of `points`
-# evenly spread steps to the next stored one, instead of reading every point.
+# Not the ORM: the sample that MLflow's charts get, of many metrics in one statement.
 SAMPLE = """
-WITH ends AS (
-    SELECT wanted.name, head.step AS head, tail.step AS tail
-    FROM unnest(%(names)s::text[]) AS wanted (name)
-    CROSS JOIN LATERAL (
-        SELECT step FROM run_metrics m
-        WHERE m.experiment_run_id = %(run)s AND m.metric_name = wanted.name
-          AND m.organization_id = %(organization)s
-        ORDER BY step LIMIT 1) head
-    CROSS JOIN LATERAL (
-        SELECT step FROM run_metrics m
-        WHERE m.experiment_run_id = %(run)s AND m.metric_name = wanted.name
-          AND m.organization_id = %(organization)s
-        ORDER BY step DESC LIMIT 1) tail
-)
-SELECT DISTINCT ends.name, point.step, point.value
-FROM ends
-CROSS JOIN generate_series(0, %(points)s - 1) AS hop
-CROSS JOIN LATERAL (
-    SELECT step, value FROM run_metrics m
-    WHERE m.experiment_run_id = %(run)s AND m.metric_name = ends.name
-      AND m.organization_id = %(organization)s
-      AND m.step >= (ends.head
-          + floor((ends.tail::numeric - ends.head) * hop / (%(points)s - 1)))::bigint
-    ORDER BY step LIMIT 1) point
-ORDER BY ends.name, point.step
+SELECT wanted.name, point.step, point.value
+FROM unnest(%(names)s::text[]) AS wanted (name)
+CROSS JOIN LATERAL registry_sample_metric(
+    %(organization)s, %(run)s, wanted.name, %(points)s, %(first)s, %(last)s
+) WITH ORDINALITY AS point (value, timestamp_ms, step, place)
+ORDER BY wanted.name, point.place
 """
 
 Curve = list[tuple[int, float]]
@@ -47,7 +31,7 @@ Curve = list[tuple[int, float]]
 def sample_curves(
     using: str, organization: UUID, run: UUID, names: Sequence[str], *, points: int
 ) -> dict[str, Curve]:
-    """Return at most `points` of (step, value) per name, first and last step included.
+    """Return at most `points` of (step, value) per name, first and last included.
 
     Names without points are left out. Costs one statement.
     """
@@ -57,6 +41,8 @@ def sample_curves(
         "run": run,
         "names": list(names),
         "points": points,
+        "first": ALL_STEPS[0],
+        "last": ALL_STEPS[1],
     }
     with connections[using].cursor() as cursor, timed():
         cursor.execute(SAMPLE, arguments)

@@ -46,7 +46,8 @@ def artifact(request: HttpRequest, entrance: Entrance, path: str) -> HttpRespons
     locate = partial(place_below_root, path)
     match request.method:
         case "PUT":
-            return upload(request, entrance, locate, settings.MAX_ARTIFACT_BYTES)
+            upload(request, entrance, locate, settings.MAX_ARTIFACT_BYTES)
+            return HttpResponse(content_type="text/plain")
         case "DELETE":
             return remove(entrance, locate)
     return download(request, entrance, locate)
@@ -69,7 +70,8 @@ def model_file(request: HttpRequest, entrance: Entrance, path: str) -> HttpRespo
 def upload_artifact(
     request: HttpRequest, entrance: Entrance, path: str
 ) -> HttpResponseBase:
-    return upload(request, entrance, partial(place_in_run, request), MAX_UI_BYTES)
+    upload(request, entrance, partial(place_in_run, request), MAX_UI_BYTES)
+    return HttpResponse(content_type="application/json")
 
 
 # A path is read when its sender is known, so `locate` comes as a function: whoever has
@@ -80,7 +82,7 @@ Locate = Callable[[], Place]
 
 def upload(
     request: HttpRequest, entrance: Entrance, locate: Locate, max_bytes: int
-) -> HttpResponse:
+) -> None:
     with entrance.admitted() as project:
         place = locate()
         key = place.key
@@ -103,7 +105,6 @@ def upload(
     )
     with entrance.admitted() as project:
         holder_of(project, place).attach(key, blob)
-    return reply(None)
 
 
 def download(

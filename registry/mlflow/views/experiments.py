@@ -8,10 +8,12 @@ from django.db.models import Q
 
 from mlops.errors import NotFound
 from registry import refusals
-from registry.mlflow import ordering, paging, rules, wire
+from registry.mlflow import paging, rules, searching, wire
 from registry.mlflow.endpoint import endpoint
 from registry.mlflow.locations import location_asked
 from registry.models import Experiment
+from registry.search.fields import EXPERIMENTS
+from registry.search.searches import Search
 from registry.services import experiments as services
 from tenants.models import Project
 from tenants.permissions import Permission
@@ -67,19 +69,13 @@ def search_experiments(
     view_type: object = None,
 ) -> dict[str, Any]:
     """Serve GET and POST; 3 statements for any page, the admission included."""
-    rules.refuse_filter(filter)
     limit, view = rules.page_size(max_results), rules.view(view_type)
-    order = ordering.order_of_experiments(order_by or [])
-    request = ("experiments/search", project.pk, order.names, view)
-    place = paging.unseal(page_token, *request)
+    search = Search.of(EXPERIMENTS, filter, order_by or [])
+    request = ("experiments/search", project.pk, filter, order_by or [], view)
+    after = paging.unseal(page_token, *request)
     rows = Experiment.objects.in_project(project.pk).filter(IN_VIEW[view])
-    page = order.page(rows.prefetch_related("tags"), limit=limit, after=place)
-    answer: dict[str, Any] = {}
-    if page.rows:
-        answer["experiments"] = [wire.experiment(row) for row in page.rows]
-    if page.end:
-        answer["next_page_token"] = paging.seal(page.end, *request)
-    return answer
+    page = search.page(rows.prefetch_related("tags"), limit=limit, after=after)
+    return searching.answer("experiments", page, wire.experiment, *request)
 
 
 for _method in ("GET", "POST"):

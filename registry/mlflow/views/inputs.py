@@ -1,14 +1,16 @@
-"""Inputs: the datasets and the logged models that a run has used."""
+"""Inputs: the datasets and the logged models that runs have used."""
 
 from __future__ import annotations
 
-from registry.mlflow import model_wire, wire
+from registry.mlflow import model_wire, rules, wire
 from registry.mlflow.endpoint import endpoint
 from registry.mlflow.views.logged_models import find_logged_models
 from registry.mlflow.views.runs import find_run
 from registry.models import ModelRole
 from registry.services import inputs
 from registry.services.logged_models import log_uses
+from registry.sql import datasets as sql
+from tenants.callers import Caller
 from tenants.models import Project
 from tenants.permissions import Permission
 
@@ -37,3 +39,13 @@ def log_inputs(
         used = find_logged_models(project, asked)
         steps = [0] * len(used)
         log_uses(run, used, role=ModelRole.INPUT, steps=steps)
+
+
+@endpoint("POST", "experiments/search-datasets", needs=Permission.TRACKING_READ)
+def search_datasets(
+    caller: Caller, *, experiment_ids: list[str] | None = None
+) -> bytes:
+    """Serve the filters of the web UI's table of runs; experiments may be absent."""
+    rules.check_dataset_search(experiment_ids or [])
+    numbers = rules.experiment_numbers(experiment_ids or [])
+    return sql.search_datasets(caller, numbers, limit=rules.MAX_SUMMARIES)

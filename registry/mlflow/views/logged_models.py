@@ -7,22 +7,23 @@ from typing import Any
 from django.db.models import Prefetch, prefetch_related_objects
 
 from registry import refusals
-from registry.mlflow import model_wire, paging, rules
+from registry.mlflow import model_wire, paging, rules, searching
 from registry.mlflow.endpoint import endpoint
 from registry.mlflow.holders import find_logged_model, model_key
-from registry.mlflow.model_search import condition_of
-from registry.mlflow.ordering import Order
 from registry.mlflow.places import Place
 from registry.mlflow.views.experiments import find_experiment
 from registry.mlflow.views.runs import find_run
 from registry.models import LoggedModel, LoggedModelMetric, ModelRole
+from registry.search.fields import LOGGED_MODELS
+from registry.search.searches import Search
 from registry.services import logged_models as services
+from registry.sql.answers import run_key
 from registry.sql.folders import list_folder
 from tenants.models import Project
 from tenants.permissions import Permission
 
 READ, WRITE = Permission.TRACKING_READ, Permission.TRACKING_WRITE
-NEWEST_FIRST = Order(("-created_at", "id"))
+MAX_SOURCE_RUN = 32
 METRICS = LoggedModelMetric.objects.order_by("-id")[: model_wire.MAX_MODEL_METRICS]
 # What a model is written with: a statement each, for any number of models.
 PARTS: tuple[Any, ...] = (
@@ -49,11 +50,19 @@ def create_logged_model(
         find_experiment(project, experiment_id),
         name=name,
         model_type=model_type,
-        source_run=find_run(project, source_run_id) if source_run_id else None,
+        **source_of(project, source_run_id),
         params=model_wire.model_params(params or []),
         tags=model_wire.model_tags(tags or []),
     )
     return answer(model)
+
+
+def source_of(project: Project, run_id: str) -> dict[str, Any]:
+    """Find the run that an id names; another text is no id, and is kept as it is."""
+    if run_key(run_id):
+        return {"source_run": find_run(project, run_id)}
+    rules.check_label(run_id, "source_run_id", MAX_SOURCE_RUN)
+    return {"source_run_text": run_id}
 
 
 # Before the endpoints that take an id: "search" is none.
@@ -70,22 +79,22 @@ def search_logged_models(
 ) -> dict[str, Any]:
     """Take 5 statements for any page, the admission included."""
     numbers = rules.experiment_numbers(experiment_ids)
-    limit = rules.page_size(max_results)
-    rules.refuse_given("datasets", datasets)
-    rules.refuse_given("order_by", order_by)
-    condition = condition_of(filter)
-    request = ("logged-models/search", project.pk, numbers, filter)
-    place = paging.unseal(page_token, *request)
+    search = Search.of(
+        LOGGED_MODELS,
+        filter,
+        searching.order_of_models(order_by or []),
+        datasets=searching.datasets_of(datasets or []),
+    )
+    request = ("logged-models/search", project.pk, numbers, filter, order_by, datasets)
+    after = paging.unseal(page_token, *request)
     models = LoggedModel.objects.in_project(project.pk).live()
-    models = models.filter(condition, experiment__iid__in=numbers)
-    models = models.select_related("experiment").prefetch_related(*PARTS)
-    page = NEWEST_FIRST.page(models, limit=limit, after=place)
-    found: dict[str, Any] = {}
-    if page.rows:
-        found["models"] = [model_wire.logged_model(model) for model in page.rows]
-    if page.end:
-        found["next_page_token"] = paging.seal(page.end, *request)
-    return found
+    models = models.filter(experiment__iid__in=numbers).select_related("experiment")
+    page = search.page(
+        models.prefetch_related(*PARTS),
+        limit=rules.page_size(max_results),
+        after=after,
+    )
+    return searching.answer("models", page, model_wire.logged_model, *request)
 
 
 @endpoint("GET", "logged-models/<model_id>", needs=READ)
@@ -106,7 +115,7 @@ def finalize_logged_model(
 
 @endpoint("DELETE", "logged-models/<model_id>", needs=Permission.TRACKING_DELETE)
 def delete_logged_model(project: Project, *, model_id: str) -> None:
-    services.delete_logged_model(find_logged_model(project, model_id))
+    services.delete_logged_model(find_logged_model(project, model_id, deleted=True))
 
 
 @endpoint("PATCH", "logged-models/<model_id>/tags", needs=WRITE)

@@ -1,4 +1,4 @@
-"""Metrics: one point in, all points of a key out."""
+"""Metrics: one point in; all points of a key, or a sample of them, out."""
 
 from __future__ import annotations
 
@@ -73,3 +73,38 @@ def get_history(
         caller, run_id, metric_key, limit=limit, place=place
     )
     return paging.append(body, following, *request)
+
+
+@endpoint("GET", "metrics/get-history-bulk", needs=Permission.TRACKING_READ)
+def get_history_bulk(
+    caller: Caller,
+    *,
+    run_id: list[str] | None = None,
+    metric_key: str | None = None,
+    max_results: int = rules.MAX_BULK_HISTORY,
+) -> bytes:
+    """Pass over runs that the project lacks; no bound is set on the points of one."""
+    rules.check_bulk_history(run_id or [], metric_key, max_results)
+    limit = min(max_results, rules.MAX_BULK_HISTORY)
+    return history.metric_histories(caller, run_id or [], metric_key or "", limit=limit)
+
+
+@endpoint("GET", "metrics/get-history-bulk-interval", needs=Permission.TRACKING_READ)
+def get_history_bulk_interval(
+    caller: Caller,
+    *,
+    run_ids: list[str],
+    metric_key: str,
+    max_results: int = rules.MAX_SAMPLE,
+    start_step: int | None = None,
+    end_step: int | None = None,
+) -> bytes:
+    """Sample each run by itself; runs that the project lacks are passed over."""
+    rules.check_sample(run_ids, max_results)
+    return history.sample_histories(
+        caller,
+        run_ids,
+        metric_key,
+        points=max_results,
+        steps=rules.interval(start_step, end_step),
+    )

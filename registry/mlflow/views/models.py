@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Prefetch
 
 from mlops.errors import AlreadyExists, InvalidInput, NotFound
-from registry.mlflow import registry_wire
+from registry.mlflow import paging, registry_wire, rules, searching
 from registry.mlflow.endpoint import endpoint
 from registry.mlflow.sources import version_number
 from registry.models import Alias, ModelVersion, RegisteredModel
 from registry.refusals import shown
+from registry.search.fields import MODELS
+from registry.search.searches import Search
 from registry.services import models as services
 from tenants.models import Project
 from tenants.permissions import Permission
@@ -37,6 +41,31 @@ def create_registered_model(
 @endpoint("GET", "registered-models/get", needs=READ)
 def get_registered_model(project: Project, *, name: str) -> dict[str, Any]:
     return {"registered_model": written(project, name)}
+
+
+@endpoint("GET", "registered-models/search", needs=READ)
+def search_registered_models(
+    project: Project,
+    *,
+    filter: str = "",  # noqa: A002 - MLflow's name
+    max_results: int = 100,
+    order_by: list[str] | None = None,
+    page_token: str = "",
+) -> dict[str, Any]:
+    """Take 7 statements for any page, the admission included."""
+    limit = rules.page_size(max_results, rules.MAX_MODELS_PAGE)
+    search = Search.of(MODELS, filter, order_by or [])
+    request = ("registered-models/search", project.pk, filter, order_by or [])
+    after = paging.unseal(page_token, *request)
+    rows = RegisteredModel.objects.in_project(project.pk).live()
+    rows = rows.prefetch_related("tags", ALIASES)
+    page = search.page(rows, limit=limit, after=after)
+    latest = latest_versions_of(page.rows)
+
+    def write(model: RegisteredModel) -> dict[str, Any]:
+        return registry_wire.registered_model(model, latest[model.pk])
+
+    return searching.answer("registered_models", page, write, *request)
 
 
 @endpoint("GET", "registered-models/alias", needs=READ)
@@ -88,3 +117,14 @@ def written(project: Project, name: str) -> dict[str, Any]:
     model = find_model(project, name)
     latest = versions_of(model).order_by("stage", "-version").distinct("stage")
     return registry_wire.registered_model(model, latest)
+
+
+def latest_versions_of(models: list[RegisteredModel]) -> dict[UUID, list[ModelVersion]]:
+    """Read the newest version of each stage of all models at once."""
+    found: dict[UUID, list[ModelVersion]] = defaultdict(list)
+    versions = ModelVersion.objects.live().filter(registered_model__in=models)
+    versions = versions.order_by("registered_model_id", "stage", "-version")
+    newest = versions.distinct("registered_model_id", "stage")
+    for version in newest.prefetch_related("tags", "aliases"):
+        found[version.registered_model_id].append(version)
+    return found

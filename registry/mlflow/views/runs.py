@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import UUID
 
 from registry import refusals
-from registry.mlflow import model_wire, ordering, paging, rules, wire
+from registry.mlflow import model_wire, paging, rules, run_pages, wire
 from registry.mlflow.endpoint import endpoint
 from registry.mlflow.views.metrics import log_points
 from registry.models import Run
 from registry.refusals import ParamsChanged
+from registry.search.fields import RUNS
+from registry.search.searches import Search
 from registry.services import runs as services
 from registry.sql import batch, runs
 from registry.sql.answers import run_key
@@ -76,13 +79,13 @@ def search_runs(
     order_by: list[str] | None = None,
     page_token: str = "",
 ) -> bytes:
-    rules.refuse_filter(filter)
-    ordering.refuse_other_order_of_runs(order_by or [])
-    numbers = rules.experiment_numbers(experiment_ids or [])
     view, limit = rules.view(run_view_type), rules.page_size(max_results)
-    request = ("runs/search", numbers, view)
+    search = Search.of(RUNS, filter, order_by or [])
+    numbers = rules.experiment_numbers(experiment_ids or [])
+    request = run_pages.request_of(search, numbers, view, filter, order_by or [])
     after = paging.unseal(page_token, *request)
-    body, place = runs.search_runs(caller, numbers, view=view, limit=limit, after=after)
+    read = runs.search_runs if search.is_plain else partial(run_pages.found, search)
+    body, place = read(caller, numbers, view=view, limit=limit, after=after)
     return paging.append(body, place, *request)
 
 
