@@ -18,6 +18,7 @@ from tenants.callers import Caller
 from tenants.models import Project
 from tenants.permissions import Permission
 from tenants.tests.factories import make_api_token
+from tests.hostile.places import endpoints
 
 METRIC = {"key": "m", "value": 1, "timestamp": 1}
 # One hot and one cold endpoint of each method.
@@ -43,7 +44,12 @@ def test_the_server_says_what_it_can_do(stranger, mount, api):
     assert answer["store_type"] == "SqlStore"
     assert answer["artifact_serving_enabled"] is True
     on = {name for name, value in answer.items() if value is True}
-    assert on == {"artifact_serving_enabled", "multipart_uploads_enabled"}
+    workspaces = {"workspaces_enabled"} if mount == "/" else set()
+    assert on == {
+        "artifact_serving_enabled",
+        "multipart_uploads_enabled",
+        *workspaces,
+    }
 
 
 # Where there is nothing
@@ -197,7 +203,6 @@ def test_a_session_of_mallory_reaches_nothing_of_acme(cast):
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x",
         "application/jsonp",
-        "",
     ],
 )
 def test_another_content_type_is_refused(fraud, path, body, kind):
@@ -206,6 +211,15 @@ def test_another_content_type_is_refused(fraud, path, body, kind):
         400,
         "INVALID_PARAMETER_VALUE",
         "Bad Request. Content-Type must be one of ['application/json'].",
+    )
+
+
+def test_a_content_type_that_is_missing_is_named(fraud):
+    response = fraud.send("runs/log-metric", b"{}", content_type="")
+    assert error(response) == (
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "Bad Request. Content-Type header is missing.",
     )
 
 
@@ -240,9 +254,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("_case,body", HOSTILE, ids=[case for case, _ in HOSTILE])
 def test_a_hostile_body_is_refused_everywhere(fraud, _case, body):
-    for each in ENDPOINTS:
-        # A search of nothing finds nothing.
-        if each.method == "POST" and each.path != "runs/search":
+    for each in endpoints():
+        if not each.takes_nothing:
             response = fraud.send(each.path, body)
             assert response.status_code in (400, 404), each.path
             assert error(response)[1] != "ENDPOINT_NOT_FOUND"
@@ -308,7 +321,13 @@ def test_what_clients_do_all_the_time_is_hot():
 # Declarations
 
 # These only read, though their bodies make them POST.
-READING_POSTS = ("/search", "/presigned-download-url")
+READING_POSTS = (
+    "/search",
+    "/search-datasets",
+    "/presigned-download-url",
+    "gateway-proxy",
+    "ui-telemetry",
+)
 
 
 def test_every_endpoint_says_what_it_needs():
@@ -322,7 +341,7 @@ def test_every_endpoint_says_what_it_needs():
 
 
 def test_views_carry_what_the_middleware_reads():
-    found = views()
+    found, _ = views()
     assert found["runs/get"].needs == {"GET": Permission.TRACKING_READ}
     assert found["runs/get"].transaction == "manual"
     assert set(found["experiments/search"].needs) == {"GET", "POST"}

@@ -516,14 +516,16 @@ WRONG_SEARCHES = [
         {"order_by": ["foo"]},
         invalid(
             "Invalid attribute key 'foo' specified. Valid keys are '['creation_time', "
-            "'experiment_id', 'last_update_time', 'name']'"
+            "'experiment_id', 'last_update_time', 'name']' "
+            "(at position 1 of order_by clause 1)"
         ),
     ),
     (
         "two keys in one clause",
         {"order_by": ["creation_time ASC, name"]},
         invalid(
-            "Invalid order_by clause 'creation_time ASC, name'. Could not be parsed."
+            "Invalid order_by clause 'creation_time ASC, name'. Could not be parsed. "
+            "(at position 18 of order_by clause 1)"
         ),
     ),
     (
@@ -532,12 +534,9 @@ WRONG_SEARCHES = [
         invalid("'order_by' has 1000 clauses; use at most 20."),
     ),
     (
-        "a filter",
-        {"filter": "name = 'a'"},
-        invalid(
-            "Invalid value for parameter 'filter' supplied: 'name = 'a''. "
-            "Filters are not supported yet; leave it out."
-        ),
+        "a wrong filter",
+        {"filter": "name = 'a' OR name = 'b'"},
+        invalid("Invalid clause(s) in filter string: 'OR' (at position 12)"),
     ),
 ]
 
@@ -557,7 +556,12 @@ def test_a_token_opens_its_own_search_only(fraud, several, churn, stranger_in_fr
     assert names(fraud.ok("experiments/search", **body)) == ["elm"]
     for other in (churn, stranger_in_fraud):
         assert refused(other.post("experiments/search", **body))
-    changes = ({"view_type": "ALL"}, {"order_by": ["name"]}, {"page_token": "junk"})
+    changes = (
+        {"view_type": "ALL"},
+        {"order_by": ["name"]},
+        {"filter": "name != 'x'"},
+        {"page_token": "junk"},
+    )
     for change in changes:
         assert refused(fraud.post("experiments/search", **{**body, **change}))
 

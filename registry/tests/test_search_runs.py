@@ -232,24 +232,19 @@ REFUSED = [
         mistyped("[1]", "experiment_ids", "list"),
     ),
     (
-        "an order that is not there yet",
-        {"order_by": ["metrics.loss DESC"]},
-        invalid("Invalid order_by clause 'metrics.loss DESC'. Could not be parsed."),
-    ),
-    (
-        "oldest first",
-        {"order_by": ["start_time ASC"]},
+        "an order by what runs do not have",
+        {"order_by": ["colour DESC"]},
         invalid(
-            "Invalid order_by clause 'start_time ASC'. "
-            "Only 'start_time DESC' is supported yet."
+            "Invalid attribute key 'colour' specified. Valid keys are '['Created', "
+            "'artifact_uri', 'created', 'end_time', 'run_id', 'run_name', "
+            "'start_time', 'status', 'user_id']' (at position 1 of order_by clause 1)"
         ),
     ),
     (
-        "a filter",
-        {"filter": "metrics.loss > 1"},
+        "a filter that ends too early",
+        {"filter": "metrics.loss >"},
         invalid(
-            "Invalid value for parameter 'filter' supplied: 'metrics.loss > 1'. "
-            "Filters are not supported yet; leave it out."
+            "Expected numeric value type for metric. Found nothing (at position 15)"
         ),
     ),
     (

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.errors import InvalidInput
-from registry.mlflow import ordering, paging, rules, wire
+from registry.mlflow import paging, rules, wire
 
 GOOD_NAMES = [
     "a",
@@ -157,48 +157,6 @@ def test_what_is_no_number_is_refused(text):
 
 def test_experiments_are_named_once_each():
     assert rules.experiment_numbers(["3", "1", "3", "01"]) == [1, 3]
-
-
-# Order
-
-
-CLAUSES = [
-    ("name", ("name", False)),
-    ("name ASC", ("name", False)),
-    ("name desc", ("name", True)),
-    ("attribute.name", ("name", False)),
-    ("attributes.name DESC", ("name", True)),
-    ("attr.`name` DESC", ("name", True)),
-    ('"name"', ("name", False)),
-    ("  name   DESC  ", ("name", True)),
-]
-
-
-@pytest.mark.parametrize("clause,expected", CLAUSES)
-def test_a_clause_of_order_is_read(clause, expected):
-    assert ordering.read_clause(clause) == expected
-
-
-@pytest.mark.parametrize(
-    "clause", ["", "name up", "name, id", "a.b.c", "name DESC DESC", "n" * 301, "name;"]
-)
-def test_a_clause_that_is_none_is_refused(clause):
-    with pytest.raises(InvalidInput, match="Could not be parsed"):
-        ordering.read_clause(clause)
-
-
-@pytest.mark.parametrize(
-    "clauses,names",
-    [
-        ([], ("-created_at", "iid")),
-        (["name"], ("name", "iid")),
-        (["experiment_id DESC", "name"], ("-iid",)),
-        (["name", "name DESC"], ("name", "iid")),
-        (["last_update_time", "name DESC"], ("updated_at", "-name", "iid")),
-    ],
-)
-def test_an_order_ends_where_all_rows_differ(clauses, names):
-    assert ordering.order_of_experiments(clauses).names == names
 
 
 # Tokens

@@ -101,7 +101,8 @@ def test_a_description_changes_and_may_be_emptied(alice):
 def test_an_empty_workspace_is_deleted_and_gone(alice):
     assert alice.delete(f"{WORKSPACES}/churn").status_code == 204
     assert names_seen_by(alice) == ["fraud"]
-    assert only_entry(action="tenants.project.soft_deleted").object_id == project("churn").pk
+    entry = only_entry(action="tenants.project.soft_deleted")
+    assert entry.object_id == project("churn").pk
 
 
 @pytest.mark.parametrize("what", ["experiments", "runs", "packages"])

@@ -121,6 +121,12 @@ def is_mlflow(route: Route) -> bool:
     return not route.view_set and route.view.__module__.startswith("registry.mlflow")
 
 
+def is_in_project(route: Route) -> bool:
+    """Workspaces are projects, and therefore in none."""
+    is_workspace = "workspaces" in key_of(route)
+    return (is_mlflow(route) and not is_workspace) or "project" in route.parameters
+
+
 BROWSER = [("plain", "session")]
 SESSION = "#session"
 
@@ -161,6 +167,8 @@ def mounts_of(route: Route) -> Iterable[tuple[str, str]]:
         return BROWSER
     if not is_mlflow(route):
         return [("plain", "wide"), ("plain", "session")]
+    if not is_in_project(route):
+        return [("plain", "wide")]
     if set(route.parameters) >= PLACES:
         return [("path", "wide"), ("path", "session")]
     return [("token", "bound"), ("workspace", "wide")]
@@ -249,6 +257,8 @@ def mlflow_ask(way: Way, target: Target) -> Ask:
     keys: dict[str, Any] = {}
     if "path" in way.route.parameters:
         keys["path"] = f"{held.number}/{held.run}/artifacts/{artifact(held)}"
+    if "workspace_name" in way.route.parameters:
+        keys["workspace_name"] = held.project
     if "/mpu/" in path:
         keys |= upload_keys(held)
     if "model_id" in way.route.parameters:
@@ -258,6 +268,10 @@ def mlflow_ask(way: Way, target: Target) -> Ask:
         parts = upload_body(path, held)
         said = (address, *texts_of((parts, keys)), held.run, str(held.number))
         return Ask("POST", address, json.dumps(parts).encode(), JSON, headers, said)
+    if path == "mlflow/graphql" and way.method == "POST":
+        question = {"query": QUERY, "variables": graphql_inputs(held)}
+        said = (*texts_of(question["variables"]), held.run, str(held.number))
+        return Ask("POST", address, json.dumps(question).encode(), JSON, headers, said)
     endpoint = endpoints().get((path, way.method.replace("HEAD", "GET")))
     given = fill(endpoint, held) if endpoint else paths_of(way, held)
     said = (address, *texts_of((given, keys)), held.run, str(held.number))
@@ -266,6 +280,42 @@ def mlflow_ask(way: Way, target: Target) -> Ask:
         body = b"bytes" if endpoint is None and way.method in WRITING else b""
         return Ask(way.method, address, body, OCTETS, headers, said)
     return Ask(way.method, address, json.dumps(given).encode(), JSON, headers, said)
+
+
+# Everything that a query can lead to, over each of its edges.
+QUERY = """
+query (
+  $run: MlflowGetRunInput! $runs: MlflowSearchRunsInput!
+  $experiment: MlflowGetExperimentInput! $files: MlflowListArtifactsInput!
+  $points: MlflowGetMetricHistoryBulkIntervalInput!
+  $versions: MlflowSearchModelVersionsInput!
+) {
+  mlflowGetRun(input: $run) { run { ...Run } }
+  mlflowSearchRuns(input: $runs) { runs { ...Run } }
+  mlflowGetExperiment(input: $experiment) { experiment { name tags { key value } } }
+  mlflowListArtifacts(input: $files) { rootUri files { path } }
+  mlflowGetMetricHistoryBulkInterval(input: $points) { metrics { runId key value } }
+  mlflowSearchModelVersions(input: $versions) { modelVersions { name source runId } }
+}
+fragment Run on MlflowRunExtension {
+  info { runId runName userId artifactUri }
+  data { metrics { key } params { key value } tags { key value } }
+  inputs { datasetInputs { dataset { name source } tags { value } } }
+  experiment { name artifactLocation tags { key value } }
+  modelVersions { name source description }
+}
+"""
+
+
+def graphql_inputs(held: Holding) -> dict[str, Any]:
+    return {
+        "run": {"runId": held.run},
+        "runs": {"experimentIds": [str(held.number)]},
+        "experiment": {"experimentId": str(held.number)},
+        "files": {"runId": held.run, "path": held.text("folder")},
+        "points": {"runIds": [held.run], "metricKey": held.text("loss")},
+        "versions": {"filter": f"name = '{held.text('scorer')}'"},
+    }
 
 
 def upload_keys(held: Holding) -> dict[str, str]:
@@ -354,6 +404,7 @@ def of_mlflow(held: Holding) -> dict[str, Any]:
         "key": held.text("key"),
         "value": held.text("value"),
         "metric_key": held.text("loss"),
+        "run_ids": [held.run],
         "path": held.text("folder"),
         "tags": [pair],
         "params": [pair],
@@ -368,6 +419,8 @@ def of_mlflow(held: Holding) -> dict[str, Any]:
         "status": "FINISHED",
         "end_time": 1,
         "run_name": held.text("renamed"),
+        "workspace_name": held.project,
+        "description": held.text("about"),
     }
 
 
@@ -386,7 +439,9 @@ OF_ENDPOINT: dict[str, Any] = {
     "runs/create": lambda held: {"user_id": held.text("login")},
     "logged-models/search": lambda held: {"datasets": []},
     "logged-models/<model_id>": lambda held: {"status": "LOGGED_MODEL_READY"},
+    "workspaces": lambda held: {"name": held.text("new")},
     "registered-models/create": lambda held: {"name": held.text("new")},
+    "metrics/get-history-bulk": lambda held: {"run_id": [held.run]},
     "runs/log-metric": lambda held: {"key": held.text("loss"), "value": 2.0},
     # Exactly one of run and logged model.
     "artifacts/presigned-upload-url": lambda held: {"model_id": ""},

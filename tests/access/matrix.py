@@ -150,5 +150,5 @@ def must_equal(way: Way, role: str, name: str) -> bool:
     if name == "other" and way.line in OF_THE_ORGANIZATION:
         return False
     if name == "other":
-        return asks.is_mlflow(way.route) or "project" in way.route.parameters
+        return asks.is_in_project(way.route)
     return True

@@ -18,7 +18,7 @@ from django.db import transaction
 from tenants.permissions import OPT_IN, SIGNED_IN
 from tenants.permissions import ROLES as ROLES_OF
 from tests.access import table
-from tests.access.asks import IDS, SESSION, Way, is_mlflow, permission_of, ways
+from tests.access.asks import IDS, SESSION, Way, is_in_project, permission_of, ways
 from tests.access.matrix import Findings, Matrix
 from tests.access.watch import digest, watch, writes
 from tests.access.world import PROJECT_ROLES, ROLES, World, running_as
@@ -114,6 +114,7 @@ NEVER = {
     f"DELETE {PROJECT}packages/<pk>/": "a version has its files, which is a conflict",
     "POST mlflow-artifacts/mpu/complete/<path>": "once complete it is not there again",
     "GET mlflow-artifacts/presigned/<path>": "a folder of files signs no address",
+    "DELETE mlflow/workspaces/<workspace_name>": "what holds something stays",
     "POST mlflow/artifacts/presigned-upload-url": "only for stores clients reach",
     "POST mlflow/artifacts/presigned-download-url": "only for stores clients reach",
 }
@@ -167,7 +168,7 @@ EFFECTIVE = {
 def expected(role: str, way: Way) -> str:
     """What the table of permissions makes of somebody who asks about one's own."""
     permission = permission_of(way)
-    in_project = is_mlflow(way.route) or "project" in way.route.parameters
+    in_project = is_in_project(way.route)
     if in_project and role == "member":
         return "not found"
     held = EFFECTIVE[role] - (set() if in_project else {*PROJECT_ROLES})
