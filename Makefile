@@ -11,7 +11,7 @@ lint = $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/
 production = PROFILE=production ALLOWED_HOSTS=mlops.example.org TRUSTED_PROXIES=127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint bench soak browser lock audit-deps packages packages-dev
+.PHONY: help up down test check lint bench soak browser differential programs lock audit-deps packages packages-dev
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,10 +42,18 @@ soak: packages-dev ## the long tests
 browser: packages-dev ## the pages in headless Chromium
 	$(python) -m pytest -m "browser and not soak"
 
+differential: packages-dev programs ## ask MLflow's own server and ours the same
+	$(python) -m pytest -m differential tests/differential -s -q
+
+programs: packages-dev ## what real programs need, with the clients of MLflow 3 and 2
+	@for name in mlflow3 mlflow2; do $(call environment,$$name); done
+
 lock: packages-dev ## pin what the *.in files name, and all that it needs, with hashes
 	@$(call compile,requirements)
 	@$(call compile,examples/requirements,-c requirements.txt)
 	@$(call compile,requirements-dev,-c requirements.txt -c examples/requirements.txt)
+	@$(call compile,tests/programs/mlflow3,--override tests/programs/mlflow3.overrides.txt)
+	@$(call compile,tests/programs/mlflow2)
 
 audit-deps: packages-dev ## ask the public advisories about every pinned package
 	@for file in requirements.txt examples/requirements.txt requirements-dev.txt; do \
@@ -72,6 +80,17 @@ stamp=$(VENV)/$(1).installed; now=$$(cat $(2) | sha256sum); \
 if [ "$$(cat $$stamp 2>/dev/null)" != "$$now" ]; then \
     echo "Installing $(1)"; \
     $(python) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && echo "$$now" > $$stamp; \
+fi
+endef
+
+# Exactly what the file names: nothing is resolved again.
+define environment
+file=tests/programs/$(1).txt; place=$(VENV)/programs/$(1); now=$$(sha256sum < $$file); \
+if [ "$$(cat $$place/installed 2>/dev/null)" != "$$now" ]; then \
+    echo "Installing $$file"; \
+    $(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $$place && \
+    $(VENV)/bin/uv pip sync --quiet --require-hashes --python $$place/bin/python $$file && \
+    echo "$$now" > $$place/installed || exit 1; \
 fi
 endef
 

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ("requirements", "requirements-dev", "examples/requirements")
+LOCKS = (
+    "requirements",
+    "requirements-dev",
+    "examples/requirements",
+    "tests/programs/mlflow3",
+    "tests/programs/mlflow2",
+)
 PIN = re.compile(r"^([a-z0-9-]+)==\S+ (?:; .* )?\\$")
 DIRECT = re.compile(r"^([A-Za-z0-9-]+)(?:\[[a-z,]+\])?==(\S+)$", re.MULTILINE)
 MOST_DIRECT = 25
