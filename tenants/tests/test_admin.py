@@ -213,6 +213,7 @@ def test_every_admin_stands_on_the_tenant_base():
 WITHOUT_PAGE = {
     "tenants.ProjectCounter": "the numbers in the list of projects",
     "tenants.IdempotencyKey": "answers of a day, to be repeated to their callers",
+    "registry.RunDocument": "what the run's own page shows, ready to send",
     "registry.UploadPart": "how many and how large, on the page of their upload",
 }
 
