@@ -42,7 +42,7 @@ NOBODYS_MODEL = "m-" + "0" * 32
 def endpoints(model_id: str = NOBODYS_MODEL) -> list[Writer]:
     """Return each path behind a mount's prefix, about the logged model.
 
-    Those of an organization take no token of a project; they read a body like the rest.
+    Those of an organization take no token of a project; they are asked by themselves.
     """
     assert urls.REGISTERED  # importing the routes fills the list
     return [

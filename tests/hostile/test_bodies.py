@@ -194,3 +194,14 @@ def test_the_routes_of_rest_that_read_a_body_are_found(world):
     assert f"PATCH {project}/runs/{world.own[Run]}/" in found
     assert not [path for path in found if "{" in path or "//" in path]
     assert len(found) > 25
+
+
+@every_row
+def test_a_hostile_body_makes_no_workspace(alice, nothing_stored, row):
+    """Of an organization: a token of one project may not even ask."""
+    response = alice.post(
+        "/api/3.0/mlflow/workspaces",
+        data=row.spoil({"name": "next"}),
+        content_type=JSON_TYPE,
+    )
+    refused_by_mlflow(response, row)

@@ -17,7 +17,7 @@ from tests.mounts import mounts
 from tests.refused.conftest import call, error_of, send
 
 READS = {name for name, roles in ROLES.items() if "viewer" in roles}
-# Those of an organization know no roles of a project.
+# Those of an organization know no roles of a project: see test_workspaces.py.
 OF_PROJECTS = [each for each in ENDPOINTS if each.needs and each.context is not Actor]
 WRITES = [each for each in OF_PROJECTS if each.needs not in READS]
 FRAUD = "/api/v1/organizations/acme/projects/fraud/"
