@@ -122,9 +122,12 @@ RANKED = f"""
 """
 # One number after the other costs 40 ms for 100,000 points. A long metric mostly has
 # one point each so many steps, and then the number of a point follows from its step:
-# one hop along the index finds it, and the sample is MLflow's. Where steps are uneven,
-# the points are spread evenly over the steps instead. Where that finds few, because
-# many points share a step or lie close together, they are numbered after all.
+# one scan of the index for these steps finds the sample, and it is MLflow's. That so
+# many of them are there is proof enough; otherwise the points are counted. Where steps
+# are uneven, the points of many are spread evenly over the steps instead, by a hop
+# along the index to each. Where that finds few, because many points share a step or lie
+# close together, and where there are no more than a few thousand, they are numbered.
+PROOF = 100
 SAMPLE_METRIC = f"""
 CREATE FUNCTION registry_sample_metric(
     p_organization uuid, p_run uuid, p_name text, p_points integer,
@@ -138,63 +141,91 @@ DECLARE
     next_step bigint;
     last_step bigint;
     stride bigint := 1;
-    steps bigint;
-    short bigint;
-    longer bigint;
-    hop_values float8[];
-    hop_times bigint[];
-    hop_steps bigint[];
+    steps bigint := 0;
+    wanted bigint[];
+    found_values float8[];
+    found_times bigint[];
+    found_steps bigint[];
+    is_sampled boolean := false;
 BEGIN
-    SELECT count(*) INTO total
-    FROM (SELECT FROM run_metrics WHERE {CURVE} LIMIT {FEW} + 1) AS few;
-    IF total > {FEW} THEN
-        SELECT min(step), max(step) INTO first_step, last_step
-        FROM run_metrics WHERE {CURVE};
-        SELECT min(step) INTO next_step
-        FROM run_metrics WHERE {CURVE} AND step > first_step;
-        steps := 0;
-        -- Further apart than a bigint counts: no hops.
-        IF last_step::numeric - first_step < 9223372036854775807 THEN
-            steps := (last_step - first_step) / (next_step - first_step) + 1;
-            IF steps > {FEW} THEN
-                stride := next_step - first_step;
-            ELSE
+    SELECT min(step), max(step) INTO first_step, last_step
+    FROM run_metrics WHERE {CURVE};
+    SELECT min(step) INTO next_step
+    FROM run_metrics WHERE {CURVE} AND step > first_step;
+    -- Further apart than a bigint counts: no steps to go by.
+    IF last_step::numeric - first_step < 9223372036854775807 THEN
+        stride := coalesce(next_step - first_step, 1);
+        steps := (last_step - first_step) / stride + 1;
+    END IF;
+
+    IF steps > {FEW} AND p_points > {PROOF} THEN
+        wanted := registry_steps_of_sample(first_step, stride, steps, p_points);
+        SELECT array_agg(even.value), array_agg(even.timestamp_ms), array_agg(even.step)
+        INTO found_values, found_times, found_steps
+        FROM (SELECT DISTINCT ON (step) value, timestamp_ms, step
+              FROM (SELECT value, timestamp_ms, step FROM run_metrics
+                    WHERE {CURVE} AND step = ANY (wanted)
+                    LIMIT 2 * p_points) AS at_step
+              ORDER BY step, timestamp_ms, {BY_VALUE}) AS even;
+        is_sampled := found_steps = wanted;
+    END IF;
+
+    IF is_sampled IS NOT TRUE THEN
+        SELECT count(*) INTO total
+        FROM (SELECT FROM run_metrics WHERE {CURVE} LIMIT {FEW} + 1) AS few;
+        IF total > {FEW} AND steps > 0 THEN
+            IF steps <= {FEW} THEN
+                stride := 1;
                 steps := last_step - first_step + 1;
             END IF;
+            wanted := registry_steps_of_sample(first_step, stride, steps, p_points);
+            SELECT array_agg(hop.value), array_agg(hop.timestamp_ms),
+                   array_agg(hop.step)
+            INTO found_values, found_times, found_steps
+            FROM (SELECT DISTINCT ON (point.step)
+                         point.value, point.timestamp_ms, point.step
+                  FROM unnest(wanted) AS goal (step)
+                  CROSS JOIN LATERAL (
+                      SELECT value, timestamp_ms, step FROM run_metrics
+                      WHERE {CURVE} AND step >= goal.step
+                      ORDER BY step LIMIT 1) AS point
+                  WHERE point.step > first_step AND point.step < last_step
+                  ORDER BY point.step) AS hop;
+            is_sampled := 2 * coalesce(cardinality(found_steps), 0) >= p_points - 2;
         END IF;
-        short := steps / p_points;
-        longer := steps % p_points;
-        SELECT array_agg(hop.value), array_agg(hop.timestamp_ms), array_agg(hop.step)
-        INTO hop_values, hop_times, hop_steps
-        FROM (SELECT DISTINCT ON (point.step)
-                     point.value, point.timestamp_ms, point.step
-              FROM generate_series(1::bigint, p_points - 2) AS part
-              CROSS JOIN LATERAL (
-                  SELECT value, timestamp_ms, step FROM run_metrics
-                  WHERE {CURVE}
-                    AND step >= first_step
-                                + stride * (part * short + least(part, longer))
-                  ORDER BY step LIMIT 1) AS point
-              WHERE point.step > first_step AND point.step < last_step
-              ORDER BY point.step) AS hop;
-        IF steps > 0 AND 2 * coalesce(cardinality(hop_steps), 0) >= p_points - 2 THEN
-            RETURN QUERY
-            SELECT point.value, point.timestamp_ms, point.step
-            FROM run_metrics AS point
-            WHERE {CURVE} AND step = first_step AND p_points > 1
-            ORDER BY timestamp_ms, {BY_VALUE} LIMIT 1;
-            RETURN QUERY
-            SELECT hop.* FROM unnest(hop_values, hop_times, hop_steps) AS hop;
-            RETURN QUERY
-            SELECT point.value, point.timestamp_ms, point.step
-            FROM run_metrics AS point WHERE {CURVE} AND step = last_step
-            ORDER BY timestamp_ms DESC, {VALUE_DOWN} LIMIT 1;
-            RETURN;
-        END IF;
+    END IF;
+
+    IF is_sampled THEN
+        RETURN QUERY
+        SELECT point.value, point.timestamp_ms, point.step
+        FROM run_metrics AS point
+        WHERE {CURVE} AND step = first_step AND p_points > 1
+        ORDER BY timestamp_ms, {BY_VALUE} LIMIT 1;
+        RETURN QUERY
+        SELECT found.* FROM unnest(found_values, found_times, found_steps) AS found;
+        RETURN QUERY
+        SELECT point.value, point.timestamp_ms, point.step
+        FROM run_metrics AS point WHERE {CURVE} AND step = last_step
+        ORDER BY timestamp_ms DESC, {VALUE_DOWN} LIMIT 1;
+        RETURN;
+    END IF;
+    IF total > {FEW} THEN
         SELECT count(*) INTO total FROM run_metrics WHERE {CURVE};
     END IF;
     {RANKED}
 END $$;
+"""
+# The steps of MLflow's sample, without the first and the last one, if each so many
+# steps have one point.
+STEPS_OF_SAMPLE = """
+CREATE FUNCTION registry_steps_of_sample(
+    p_first bigint, p_stride bigint, p_steps bigint, p_points integer
+) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_agg(p_first + p_stride * (part * (p_steps / p_points)
+                                           + least(part, p_steps % p_points))
+                     ORDER BY part)
+    FROM generate_series(1::bigint, p_points - 2) AS part
+$$;
 """
 
 # Samples of runs in the order asked for; who has no such run is not told.
@@ -226,6 +257,7 @@ END $$;
 FUNCTIONS = {
     "registry_metric_history": METRIC_HISTORY,
     "registry_metric_histories": METRIC_HISTORIES,
+    "registry_steps_of_sample": STEPS_OF_SAMPLE,
     "registry_sample_metric": SAMPLE_METRIC,
     "registry_sample_histories": SAMPLE_HISTORIES,
 }

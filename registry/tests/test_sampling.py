@@ -135,6 +135,35 @@ def test_a_long_metric_of_uneven_steps_is_spread_over_its_steps(fraud, run):
     assert widest <= 2 * logged[-1][1] / 100
 
 
+def test_of_two_points_at_one_step_of_a_long_metric_the_first_in_time_is_taken(
+    fraud, run
+):
+    count = FEW + 3
+    logged = [(i, i, float(i)) for i in range(count)]
+    store(run, logged + [(t + 7, step, 0.5) for t, step, _ in logged])
+    expected = [logged[number] for number in parts(count, 320)]
+    expected[-1] = (count + 6, count - 1, 0.5)
+    assert sample(fraud, run, max_results=320) == expected
+
+
+def test_a_long_metric_with_gaps_in_even_steps_is_spread_over_its_steps(fraud, run):
+    logged = [(i, i, float(i)) for i in range(FEW + 500) if i % 50]
+    store(run, logged)
+    found = sample(fraud, run, max_results=320)
+    assert (found[0], found[-1]) == (logged[0], logged[-1])
+    assert len(found) == 320
+    gaps = {b[1] - a[1] for a, b in pairwise(found)}
+    # The last part begins with its first point and ends with its last one.
+    assert min(gaps) >= 16
+    assert max(gaps) <= 36
+
+
+def test_few_points_of_even_steps_and_one_far_away_are_all_taken(fraud, run):
+    logged = [(i, i, float(i)) for i in (*range(150), 10**6)]
+    store(run, logged)
+    assert sample(fraud, run, max_results=320) == logged
+
+
 @pytest.mark.parametrize("far", [0, 2**62])
 def test_a_long_metric_in_one_place_is_numbered_point_by_point(fraud, run, far):
     """Hops over steps would find two points: MLflow's clients log to step 0."""
