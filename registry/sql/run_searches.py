@@ -78,23 +78,8 @@ def searching(caller: Caller, numbers: Sequence[int]) -> Iterator[Searched]:
             yield searched
 
 
-def page_of_runs(
-    parts: Sequence[QuerySet],
-    keys: Sequence[Key],
-    *,
-    searched: Searched,
-    limit: int,
-    in_turn: bool = False,
-) -> tuple[bytes, list[Any]]:
-    """Return a page as JSON and, if more follows, the place where it ended.
-
-    Each part is ordered by the keys and yields their columns, the run's last; the page
-    is what comes first of all parts together. `in_turn`: all of a part comes before all
-    of the next one, which is not looked at when the page is full.
-    """
-    statement, parameters = statement_of(
-        parts, keys, searched=searched, limit=limit, in_turn=in_turn
-    )
+def page_of_runs(statement: str, parameters: Sequence[Any]) -> tuple[bytes, list[Any]]:
+    """Return a page as JSON and, if more follows, the place where it ended."""
     place, _, body = _text(statement, parameters).partition(b"\n")
     return body, orjson.loads(place) if place else []
 
@@ -107,6 +92,12 @@ def statement_of(
     limit: int,
     in_turn: bool = False,
 ) -> tuple[str, list[Any]]:
+    """Compose the statement of a page, and its parameters.
+
+    Each part is ordered by the keys and yields their columns, the run's last; the page
+    is what comes first of all parts together. `in_turn`: all of a part comes before all
+    of the next one, which is not looked at when the page is full.
+    """
     rows, parameters = _joined(parts, () if in_turn else keys, limit + 1)
     statement = PAGE.format(
         rows=rows,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from uuid import UUID
 
 from registry import refusals
@@ -11,8 +10,6 @@ from registry.mlflow.endpoint import endpoint
 from registry.mlflow.views.metrics import log_points
 from registry.models import Run
 from registry.refusals import ParamsChanged
-from registry.search.fields import RUNS
-from registry.search.searches import Search
 from registry.services import runs as services
 from registry.sql import batch, runs
 from registry.sql.answers import run_key
@@ -80,11 +77,12 @@ def search_runs(
     page_token: str = "",
 ) -> bytes:
     view, limit = rules.view(run_view_type), rules.page_size(max_results)
-    search = Search.of(RUNS, filter, order_by or [])
+    asked = run_pages.Asked.of(filter, order_by or [])
+    is_plain = asked.search.is_plain
     numbers = rules.experiment_numbers(experiment_ids or [])
-    request = run_pages.request_of(search, numbers, view, filter, order_by or [])
+    request = asked.request(numbers, view)
     after = paging.unseal(page_token, *request)
-    read = runs.search_runs if search.is_plain else partial(run_pages.found, search)
+    read = runs.search_runs if is_plain else asked.found
     body, place = read(caller, numbers, view=view, limit=limit, after=after)
     return paging.append(body, place, *request)
 
