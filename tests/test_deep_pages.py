@@ -22,8 +22,8 @@ PAGE = 100
 DEEPER = 1.2
 FUNCTION = "registry_search_runs"
 
-# Five runs start in the same millisecond, so that pages end among equals. They lie in the
-# table in no order: else the first page's would lie close together, by luck.
+# Five runs start in the same millisecond, so that pages end among equals. They lie in
+# the table in no order: else the first page's would lie close together, by luck.
 FILL = """
 INSERT INTO experiment_runs (id, organization_id, created_at, updated_at, project_id,
                              experiment_id, iid, name, status, user_name,

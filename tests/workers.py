@@ -6,6 +6,7 @@ pytest 9.2 no longer looks, and every worker would make all that a file makes on
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -46,3 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST.index(group) if group in LONGEST else len(LONGEST)
 
     items.sort(key=rank)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Spare a sixth of the time: what is imported stays anyway, and tests leave little
+    garbage that only a search finds."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
