@@ -109,6 +109,11 @@ UNFOLD = {
                     _entry("Uploads", "upload_file", "registry_multipartupload"),
                     _entry("Retention rules", "auto_delete", "registry_retentionrule"),
                     _entry("Datasets", "database", "registry_dataset"),
+                    _entry(
+                        "Evaluation datasets",
+                        "quiz",
+                        "registry_evaluationdataset",
+                    ),
                     _entry("Deployments", "rocket_launch", "registry_deployment"),
                 ],
             },

@@ -352,12 +352,16 @@ OBJECT_LIMITS = {
         "run_models": 10_000,
         "logged_model_params": 10_000,
         "logged_model_tags": 1_000,
+        "evaluation_dataset_tags": 1_000,
+        "evaluation_dataset_records": 100_000,
+        "evaluation_dataset_experiments": 1_000,
         "experiment_tags": 1_000,
         "model_tags": 1_000,
         "model_aliases": 1_000,
         "version_tags": 1_000,
         "project_experiments": 10_000,
         "project_models": 10_000,
+        "project_evaluation_datasets": 10_000,
         "model_versions": 100_000,
     }.items()
 }

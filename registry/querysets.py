@@ -44,6 +44,10 @@ class LoggedModelQuerySet(TenantQuerySet):
     pass
 
 
+class EvaluationDatasetQuerySet(TenantQuerySet):
+    pass
+
+
 class ModelQuerySet(TenantQuerySet):
     pass
 
@@ -97,6 +101,7 @@ ProjectRowManager = TenantManager.from_queryset(ProjectRowQuerySet)
 ExperimentManager = TenantManager.from_queryset(ExperimentQuerySet)
 RunManager = TenantManager.from_queryset(RunQuerySet)
 LoggedModelManager = TenantManager.from_queryset(LoggedModelQuerySet)
+EvaluationDatasetManager = TenantManager.from_queryset(EvaluationDatasetQuerySet)
 ModelManager = TenantManager.from_queryset(ModelQuerySet)
 ModelVersionManager = TenantManager.from_queryset(ModelVersionQuerySet)
 DeploymentManager = TenantManager.from_queryset(DeploymentQuerySet)

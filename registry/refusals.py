@@ -50,6 +50,22 @@ def deleted_logged_model(model_id: str) -> InvalidInput:
     )
 
 
+def no_evaluation_dataset(dataset_id: str) -> NotFound:
+    return NotFound(f"Evaluation dataset with id '{shown(dataset_id)}' not found")
+
+
+def no_dataset_to_label(dataset_id: str) -> NotFound:
+    return NotFound(f"Could not find evaluation dataset with ID {shown(dataset_id)}")
+
+
+def no_dataset_to_link(dataset_id: str) -> NotFound:
+    return NotFound(f"Dataset '{shown(dataset_id)}' not found")
+
+
+def no_experiment_of_dataset(iid: str) -> NotFound:
+    return NotFound(f"No Experiment with id={shown(iid)}")
+
+
 def most(limit: str) -> int:
     """Return how many the installation allows: of `run_params`, for example."""
     return int(settings.OBJECT_LIMITS[limit])

@@ -16,6 +16,7 @@ from monitoring.tests.factories import (
 from registry import models as registry
 from registry.tests.factories import (
     DeploymentFactory,
+    EvaluationDatasetFactory,
     ExperimentFactory,
     LoggedModelFactory,
     ModelVersionFactory,
@@ -67,6 +68,7 @@ def populate(project: tenants.Project, user: tenants.User) -> dict[type, Any]:
     stored = (
         *(experiment, run, package, model, version, deployment, rule, account),
         logged,
+        EvaluationDatasetFactory(project=project, name="questions"),
         invitation,
         SupportGrantFactory(organization=project.organization),
         PackageFileFactory(package=package),

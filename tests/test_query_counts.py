@@ -10,6 +10,7 @@ from monitoring.tests.factories import AlertFactory, DriftReportFactory
 from registry import models as registry
 from registry.tests.factories import (
     DeploymentFactory,
+    EvaluationDatasetFactory,
     ExperimentFactory,
     LoggedModelFactory,
     ModelVersionFactory,
@@ -50,6 +51,7 @@ def grow(project: tenants.Project, times: int) -> None:
         run = add_run(project)
         version = add_version(project, run)
         add_logged_model(project, run)
+        add_evaluation_dataset(run)
         deployment = DeploymentFactory(model_version=version)
         AlertFactory(rule__deployment=deployment)
         DriftReportFactory(deployment=deployment)
@@ -84,6 +86,13 @@ def add_logged_model(project: tenants.Project, run: registry.Run) -> None:
     of_model = {"organization": project.organization, "logged_model": model}
     registry.LoggedModelParam(key="depth", value="3", **of_model).save()
     registry.LoggedModelTag(key="owner", value="alice", **of_model).save()
+
+
+def add_evaluation_dataset(run: registry.Run) -> None:
+    dataset = EvaluationDatasetFactory(project=run.project)
+    of_dataset = {"organization": run.organization, "dataset": dataset}
+    registry.EvaluationDatasetTag(key="k", value="v", **of_dataset).save()
+    registry.EvaluationDatasetExperiment(experiment=run.experiment, **of_dataset).save()
 
 
 def add_version(project: tenants.Project, run: registry.Run) -> registry.ModelVersion:

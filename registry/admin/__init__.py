@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from registry.admin import (
     deployments,
+    evaluation_datasets,
     experiments,
     facts,
     logged_models,

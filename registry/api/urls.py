@@ -4,6 +4,7 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from registry.api import package_files, packages, viewsets
+from registry.api.evaluation_datasets import EvaluationDatasetViewSet
 from registry.api.logged_models import LoggedModelViewSet
 from registry.api.retention import RetentionRuleViewSet
 
@@ -11,6 +12,7 @@ router = SimpleRouter(use_regex_path=False)
 router.register("experiments", viewsets.ExperimentViewSet, "experiment")
 router.register("runs", viewsets.RunViewSet, "run")
 router.register("logged-models", LoggedModelViewSet, "logged-model")
+router.register("evaluation-datasets", EvaluationDatasetViewSet, "evaluation-dataset")
 router.register("models", viewsets.ModelViewSet, "model")
 router.register("model-versions", viewsets.ModelVersionViewSet, "model-version")
 router.register("packages", packages.PackageViewSet, "package")

@@ -102,6 +102,11 @@ def experiment_number(text: str) -> int:
     return max(INT64[0], min(int(text), INT64[-1]))
 
 
+def known_numbers(texts: Sequence[str]) -> list[int]:
+    """Read the numbers of experiments among texts that may be anything."""
+    return experiment_numbers([text for text in texts if NUMBER.fullmatch(text)])
+
+
 def experiment_numbers(texts: Sequence[str]) -> list[int]:
     numbers = sorted({experiment_number(text) for text in texts})
     if len(numbers) > MAX_EXPERIMENTS:

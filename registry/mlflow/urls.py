@@ -17,6 +17,7 @@ from registry.mlflow.endpoint import View, views
 from registry.mlflow.errors import EndpointNotFound, refuse
 from registry.mlflow.views import (
     artifacts,
+    evaluation_datasets,
     experiments,
     graphql,
     inputs,
@@ -33,6 +34,7 @@ from tenants.permissions import Permission
 
 # Importing these registers their endpoints.
 REGISTERED = (
+    evaluation_datasets,
     experiments,
     inputs,
     logged_models,

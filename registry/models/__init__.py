@@ -1,4 +1,10 @@
 from registry.models.deployments import Deployment, DeploymentStatus
+from registry.models.evaluation_datasets import (
+    EvaluationDataset,
+    EvaluationDatasetExperiment,
+    EvaluationDatasetTag,
+    EvaluationRecord,
+)
 from registry.models.experiments import (
     DEFAULT_EXPERIMENT_IID,
     Experiment,
@@ -58,6 +64,10 @@ __all__ = [
     "Dataset",
     "Deployment",
     "DeploymentStatus",
+    "EvaluationDataset",
+    "EvaluationDatasetExperiment",
+    "EvaluationDatasetTag",
+    "EvaluationRecord",
     "Experiment",
     "ExperimentTag",
     "LatestMetric",

@@ -92,7 +92,7 @@ def complete(
 
 def own_order(clauses: Sequence[str], table: Table) -> Iterator[OrderKey]:
     yield from (read_clause(clause, 1, table) for clause in clauses)
-    yield OrderKey(Name("attribute", "", PRIMARY_KEY))
+    yield OrderKey(Name("attribute", "", PRIMARY_KEY), table.newest_key_first)
 
 
 def until_unique(keys: Iterable[OrderKey]) -> Iterator[OrderKey]:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from django.db.models import Case, IntegerField, Value, When
 from django.db.models.expressions import Combinable
+from django.db.models.functions import NullIf
 
 from registry.models import LoggedModelStatus
 from registry.models.runs import MAX_HEAD
@@ -101,6 +102,8 @@ class Table:
     default_order: tuple[str, ...]
     # What is put behind an order that somebody asked for.
     ties: tuple[str, ...]
+    # Behind all of that come the keys, which tell all rows apart.
+    newest_key_first: bool = False
     inputs: Mapping[str, InputField] = field(default_factory=dict)
     # Whose keys an order may name, besides attributes.
     ordered_children: frozenset[str] = frozenset()
@@ -304,4 +307,35 @@ LOGGED_MODELS = Table(
     takes_bare_texts=True,
     refuses_repeated=False,
     unknown_prefix="Invalid entity type: '{prefix}'. Expected one of {prefixes}.",
+)
+
+
+# Evaluation datasets
+
+
+def person(column: str) -> Field:
+    """Who is not known compares with nobody."""
+    return Field(NullIf(column, Value("")))
+
+
+DATASET_NAME = Field("name", operators=(*TEXTUAL, "IN"))
+TIMES_OF_DATASETS: Mapping[str, Field] = {
+    "created_time": Field("created_at", Kind.MOMENT, NUMERIC, is_whole=True),
+    "last_update_time": Field("updated_at", Kind.MOMENT, NUMERIC, is_whole=True),
+}
+EVALUATION_DATASETS = Table(
+    prefixes=of_prefixes(tag="tags"),
+    attributes={
+        "name": DATASET_NAME,
+        "created_by": person("creator_name"),
+        "last_updated_by": person("updater_name"),
+        **TIMES_OF_DATASETS,
+    },
+    orders={"name": DATASET_NAME, **TIMES_OF_DATASETS},
+    children={"tag": Child("tags", "dataset", operators=TEXTUAL)},
+    default_order=("created_time DESC",),
+    ties=(),
+    newest_key_first=True,
+    refuses_repeated=False,
+    unknown_prefix="Invalid identifier token '{prefix}' specified",
 )

@@ -135,6 +135,29 @@ class LoggedModelFactory(TenantFactory):
     status = "READY"
 
 
+class EvaluationDatasetFactory(TenantFactory):
+    class Meta:
+        model = models.EvaluationDataset
+
+    project = factory.SubFactory(ProjectFactory)
+    organization = factory.SelfAttribute("project.organization")
+    name = factory.Sequence(lambda n: f"questions-{n}")
+    digest = factory.Sequence(lambda n: f"{n:08x}")
+
+
+class EvaluationRecordFactory(TenantFactory):
+    class Meta:
+        model = models.EvaluationRecord
+
+    dataset = factory.SubFactory(EvaluationDatasetFactory)
+    organization = factory.SelfAttribute("dataset.organization")
+    inputs = factory.Sequence(lambda n: f'{{"question": "number {n}"}}')
+    inputs_sha256 = factory.LazyAttribute(
+        lambda record: hashlib.sha256(record.inputs.encode()).hexdigest()
+    )
+    size_bytes = factory.LazyAttribute(lambda record: len(record.inputs))
+
+
 class DeploymentFactory(TenantFactory):
     class Meta:
         model = models.Deployment

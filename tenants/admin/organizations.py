@@ -145,6 +145,7 @@ LISTS = {
     "Experiments": "registry_experiment",
     "Runs": "registry_run",
     "Logged models": "registry_loggedmodel",
+    "Evaluation datasets": "registry_evaluationdataset",
     "Registered models": "registry_registeredmodel",
     "Model versions": "registry_modelversion",
     "Packages": "registry_package",

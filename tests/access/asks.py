@@ -263,6 +263,8 @@ def mlflow_ask(way: Way, target: Target) -> Ask:
         keys |= upload_keys(held)
     if "model_id" in way.route.parameters:
         keys |= {"model_id": logged_model(held), "tag_key": held.text("key")}
+    if "dataset_id" in way.route.parameters:
+        keys |= {"dataset_id": evaluation_dataset(held), "key": held.text("key")}
     address = address_of(way.route, target, {**keys, "rest": "runs/get"})
     if "/mpu/" in path and "path" in keys and way.method == "POST":
         parts = upload_body(path, held)
@@ -371,6 +373,10 @@ def logged_model(held: Holding) -> str:
     return f"m-{held.key(registry.LoggedModel).hex}"
 
 
+def evaluation_dataset(held: Holding) -> str:
+    return f"d-{held.key(registry.EvaluationDataset).hex}"
+
+
 def artifact(held: Holding) -> str:
     return f"{held.text('folder')}/{held.text('file')}.txt"
 
@@ -400,6 +406,10 @@ def of_mlflow(held: Holding) -> dict[str, Any]:
         "model_id": logged_model(held),
         "models": [{"model_id": logged_model(held), "step": 1}],
         "tag_key": held.text("key"),
+        "dataset_id": evaluation_dataset(held),
+        "dataset_record_ids": [f"dr-{held.key(registry.EvaluationRecord).hex}"],
+        "records": json.dumps([{"inputs": {held.text("question"): "new"}}]),
+        "filter_string": f"name = '{held.text('questions')}'",
         "source_run_id": held.run,
         "key": held.text("key"),
         "value": held.text("value"),
@@ -433,9 +443,15 @@ def no_more(held: Holding) -> dict[str, Any]:
     return {}
 
 
+def tag_in_text(held: Holding) -> dict[str, Any]:
+    return {"tags": json.dumps({held.text("key"): held.text("value")})}
+
+
 # Where a name means something else than elsewhere.
 OF_ENDPOINT: dict[str, Any] = {
     "experiments/create": lambda held: {"name": held.text("new")},
+    "datasets/create": lambda held: {"name": held.text("new"), **tag_in_text(held)},
+    "datasets/<dataset_id>/tags": tag_in_text,
     "runs/create": lambda held: {"user_id": held.text("login")},
     "logged-models/search": lambda held: {"datasets": []},
     "logged-models/<model_id>": lambda held: {"status": "LOGGED_MODEL_READY"},
@@ -563,3 +579,5 @@ def texts_of(value: Any) -> Iterator[str]:
             yield from texts_of(inner)
     elif isinstance(value, str) and len(value) > 3:
         yield value
+        # Records and tags of evaluation datasets are JSON inside of JSON.
+        yield from texts_of(json.loads(value)) if value[:1] in ("{", "[") else ()

@@ -6,6 +6,7 @@ A new model with an organization gets a line in `populate`.
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +29,8 @@ from registry.storage.parts import put_part
 from registry.tests.factories import (
     BlobFactory,
     DeploymentFactory,
+    EvaluationDatasetFactory,
+    EvaluationRecordFactory,
     ExperimentFactory,
     LoggedModelFactory,
     ModelVersionFactory,
@@ -182,6 +185,7 @@ def tracked(place: Place) -> list[Any]:
     file = stored[-1]
     PackageFileFactory(package=model_package(models[0]), path=file.path, blob=file.blob)
     rows = [*logged(place, experiment, run), *models, *stored]
+    rows += evaluation(place, experiment)
     protection = ProtectionRuleFactory(
         project=place.project, name_pattern=place.text("protected")
     )
@@ -259,6 +263,36 @@ def logged_models(place: Place, experiment: Any, run: Any) -> list[Any]:
     for row in rows:
         row.save(force_insert=True)
     return [model, *rows]
+
+
+def evaluation(place: Place, experiment: Any) -> list[Any]:
+    """A dataset for the experiment, with a tag and a record."""
+    dataset = EvaluationDatasetFactory(
+        project=place.project,
+        name=place.text("questions"),
+        schema=json.dumps({"inputs": {place.text("question"): "string"}}),
+        record_count=1,
+        creator_name=place.text("login"),
+        updater_name=place.text("login"),
+    )
+    of_dataset = {**place.common, "dataset": dataset}
+    rows = [
+        registry.EvaluationDatasetTag(
+            **of_dataset, key=place.text("key"), value=place.text("value")
+        ),
+        registry.EvaluationDatasetExperiment(**of_dataset, experiment=experiment),
+    ]
+    for row in rows:
+        row.save(force_insert=True)
+    record = EvaluationRecordFactory(
+        dataset=dataset,
+        inputs=json.dumps({place.text("question"): place.text("input")}),
+        outputs=json.dumps(place.text("output")),
+        expectations=json.dumps({place.text("answer"): place.text("expected")}),
+        tags=json.dumps({place.text("key"): place.text("value")}),
+        creator_name=place.text("login"),
+    )
+    return [dataset, *rows, record]
 
 
 def files(place: Place) -> list[Any]:

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from mlops.errors import InvalidInput
 from registry.models import (
+    EvaluationDataset,
     Experiment,
     LoggedModel,
     ModelVersion,
@@ -18,6 +19,7 @@ from registry.models import (
 )
 from registry.search.clauses import split_clauses
 from registry.search.fields import (
+    EVALUATION_DATASETS,
     EXPERIMENTS,
     LOGGED_MODELS,
     MODELS,
@@ -38,6 +40,7 @@ ENTITIES = {
     "models": (MODELS, RegisteredModel),
     "versions": (VERSIONS, ModelVersion),
     "logged-models": (LOGGED_MODELS, LoggedModel),
+    "evaluation-datasets": (EVALUATION_DATASETS, EvaluationDataset),
 }
 EXAMPLES = [
     (entity, line)
