@@ -31,6 +31,7 @@ class Caller:
     project: str | None = None
     workspace: str | None = None
     request_id: str = ""
+    user_agent: str = ""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -87,4 +88,5 @@ def caller_of(
         names.get("project"),
         request.META.get(WORKSPACE_HEADER),
         request.request_id,  # type: ignore[attr-defined]
+        request.META.get("HTTP_USER_AGENT", ""),
     )

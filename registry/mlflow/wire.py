@@ -28,6 +28,11 @@ LATEST_MS = INT64[-1]
 MAX_DIGEST, MAX_SOURCE_TYPE, MAX_SOURCE = 36, 36, 65_535
 MAX_SCHEMA, MAX_PROFILE = 1_048_575, 16_777_215
 MAX_INPUT_TAG_KEY, MAX_INPUT_TAG, MAX_DATASETS = 255, 500, 1000
+REQUIRED = {
+    "metrics": ("key", "value", "timestamp"),
+    "params": ("key",),
+    "tags": ("key",),
+}
 # What a model says of itself to the tag of its run.
 MODEL_FIELDS = ("run_id", "artifact_path", "utc_time_created", "model_uuid")
 MODEL_NEEDS = {"artifact_path", "flavors", "utc_time_created", "run_id"}
@@ -71,7 +76,7 @@ def points(metrics: Sequence[Any]) -> list[Point]:
 
 
 def _point(metric: dict[str, Any], path: str) -> Point:
-    for field in ("key", "value", "timestamp"):
+    for field in REQUIRED["metrics"]:
         if metric.get(field) in (None, ""):
             raise missing(f"{path}{field}")
     name, timestamp, step = metric["key"], metric["timestamp"], metric.get("step")
@@ -111,6 +116,18 @@ def _bad_timestamp(name: str, value: float, timestamp: Any, path: str) -> Invali
     )
 
 
+def refuse_missing(**lists: Sequence[Any]) -> None:
+    """Name the first field that a batch lacks, whatever else is wrong in front of it.
+
+    So does MLflow, which looks for them in all lists before it reads any.
+    """
+    for noun, items in lists.items():
+        for index, item in enumerate(items):
+            for field in REQUIRED[noun] if type(item) is dict else ():
+                if item.get(field) in (None, ""):
+                    raise missing(f"{noun}[{index}].{field}")
+
+
 # Params and tags: lists of {"key", "value"}
 
 
@@ -129,11 +146,17 @@ def pairs(items: Sequence[Any], noun: str) -> Iterator[tuple[str, str, str]]:
         yield path, key, value or ""
 
 
-def params(items: Sequence[Any]) -> dict[str, str]:
+def params(items: Sequence[Any]) -> list[tuple[str, str]]:
+    return [
+        param(key, value, f"{path}.key") for path, key, value in pairs(items, "params")
+    ]
+
+
+def once_each(texts: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Refuse params that are given twice; MLflow looks for them last of all."""
     found: dict[str, str] = {}
     repeated = []
-    for path, key, value in pairs(items, "params"):
-        name, text = param(key, value, f"{path}.key")
+    for name, text in texts:
         if name in found:
             repeated.append(name)
         found[name] = text

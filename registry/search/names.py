@@ -107,7 +107,8 @@ def unknown_prefix(prefix: str, table: Table, position: int) -> Misread:
 
 
 def no_operator(name: Name, operator: str, position: int, table: Table) -> Misread:
-    if operator in NULLS:
+    with_nulls = [c for c in table.children.values() if operator in c.operators]
+    if operator in NULLS and with_nulls:
         has_params = "parameter" in table.children
         return Misread(
             "IS NULL / IS NOT NULL is only supported for "

@@ -54,8 +54,9 @@ class Search:
         **more: Any,
     ) -> Self:
         """Raises InvalidInput that says what is wrong, and at which character."""
-        order = parse_order(order_by, table)
-        return cls(table, parse_filter(text, table), order, **more)
+        # Of two that are wrong, the filter is what MLflow tells of.
+        comparisons = parse_filter(text, table)
+        return cls(table, comparisons, parse_order(order_by, table), **more)
 
     @cached_property
     def is_plain(self) -> bool:

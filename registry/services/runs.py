@@ -153,14 +153,21 @@ def refuse_deleted(run: Run) -> None:
 
 
 def create_run_once(caller: Caller, asked: NewRun) -> bytes:
-    """Create the run in the caller's one statement; the answer is JSON, as of sql.
+    """Create the run; the same request, sent again, gets the run it has made before."""
+    return _create_run(caller, asked, replayed=replayed_run_id(caller, asked))
 
-    The same request, sent again, gets the run that it has made before.
-    """
+
+def create_run_anew(caller: Caller, asked: NewRun) -> bytes:
+    """Create the run, and another one for each further request that is the same."""
+    return _create_run(caller, asked, replayed=None)
+
+
+def _create_run(caller: Caller, asked: NewRun, *, replayed: UUID | None) -> bytes:
+    """Create it in the caller's one statement; the answer is JSON, as of sql."""
     name = asked.name or new_run_name()
     run = replace(asked, name=name, tags={**asked.tags, NAME_TAG: name})
     demand_fit("run_tags", "The new run", len(run.tags))
-    return sql.create_run(caller, run, replayed=replayed_run_id(caller, asked))
+    return sql.create_run(caller, run, replayed=replayed)
 
 
 def replayed_run_id(caller: Caller, asked: NewRun) -> UUID | None:

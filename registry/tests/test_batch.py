@@ -400,6 +400,12 @@ def test_a_batch_over_its_limit_is_refused(fraud, run, noun, body, limit, count)
     assert not stored(Metric, run).exists()
 
 
+def test_a_batch_over_its_limit_is_told_first_what_is_wrong_in_it(fraud, run):
+    tags = [{"key": f"t{i}"} for i in range(101)]
+    response = fraud.post("runs/log-batch", run_id=run, tags=[*tags, {"key": "t%"}])
+    assert "parameter 'tags[101].key'" in error(response)[2]
+
+
 def test_a_batch_at_its_limits_is_kept(fraud, run):
     fraud.ok(
         "runs/log-batch",
@@ -444,6 +450,25 @@ WRONG_BATCHES = [
     ),
     ("a param without key", {"params": [{"value": "1"}]}, missing("params[0].key")),
     ("a tag without key", {"tags": [{"key": ""}]}, missing("tags[0].key")),
+    (
+        "a metric without value behind one with a bad name",
+        {"metrics": [metric("m%"), {"key": "a", "value": "", "timestamp": 1}]},
+        missing("metrics[1].value"),
+    ),
+    (
+        "a tag without key behind a metric with a bad name",
+        {"metrics": [metric("m%")], "tags": [{"value": "1"}]},
+        missing("tags[0].key"),
+    ),
+    (
+        "a tag with a bad name behind a param that is given twice",
+        {"params": [{"key": "p"}, {"key": "p"}], "tags": [{"key": "../t"}]},
+        invalid(
+            "Invalid value \"../t\" for parameter 'tags[0].key' supplied: Names may be "
+            "treated as files in certain cases, and must not resolve to other names "
+            "when treated as such. This name would resolve to '../t'"
+        ),
+    ),
     (
         "a metric with a bad name",
         {"metrics": [metric("m%")]},

@@ -280,6 +280,37 @@ def test_a_create_of_another_day_is_made_on_purpose(fraud, start):
     assert fraud.run(start_time=start) != fraud.run(start_time=start)
 
 
+def test_children_that_look_alike_are_all_made(fraud):
+    """A search over parameters makes them in one millisecond, without names."""
+    tags = [{"key": "mlflow.parentRunId", "value": fraud.run()}]
+    body = {"start_time": now_ms(), "tags": tags}
+    assert len({fraud.run(**body) for _ in range(3)}) == 3
+
+
+@pytest.mark.parametrize(
+    "agent,count",
+    [
+        ("mlflow-python-client/2.22.5", 1),
+        ("mlflow-python-client/3.17.2", 1),
+        ("mlflow-python-client/3.18.0", 2),
+        ("mlflow-python-client/3.18.0rc1 more", 2),
+        ("mlflow-python-client/10.0.0", 2),
+        ("mlflow-python-client/", 1),
+        ("another/3.18", 1),
+        ("", 1),
+    ],
+)
+def test_a_client_that_sends_no_create_again_makes_what_it_asks_for(
+    fraud, agent, count
+):
+    """Two of its threads may ask in the same millisecond."""
+    body = orjson.dumps({"experiment_id": "0", "start_time": now_ms()})
+    for _ in range(2):
+        response = fraud.send("runs/create", body, headers={"user-agent": agent})
+        assert response.status_code == 200
+    assert Run._base_manager.count() == count
+
+
 LOGGED = [
     ("a metric", "runs/log-metric", {"key": "m", "value": 1, "timestamp": 1}),
     ("a param", "runs/log-parameter", {"key": "p", "value": "1"}),

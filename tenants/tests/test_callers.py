@@ -36,12 +36,16 @@ def test_a_caller_takes_what_the_request_shows(rf, cast):
     token = make_api_token(cast.alice, cast.acme).text
     request = rf.post(
         "/",
-        headers={"authorization": f"Bearer {token}", "x-mlflow-workspace": "fraud"},
+        headers={
+            "authorization": f"Bearer {token}",
+            "x-mlflow-workspace": "fraud",
+            "user-agent": "agent/1",
+        },
     )
     request.request_id = "r"
     names = {"organization": "acme", "project": "churn", "path": "x"}
     assert caller_of(request, "tracking:read", names) == Caller(
-        read_token(token), "tracking:read", "acme", "churn", "fraud", "r"
+        read_token(token), "tracking:read", "acme", "churn", "fraud", "r", "agent/1"
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from mlops.errors import InvalidInput
 from registry import refusals
 from registry.mlflow import model_wire, paging, rules, run_pages, wire
 from registry.mlflow.endpoint import endpoint
+from registry.mlflow.resending import may_be_sent_again
 from registry.mlflow.views.metrics import log_points
 from registry.models import Run
 from registry.refusals import ParamsChanged
@@ -37,7 +39,9 @@ def create_run(
         start_time_ms=start_time,
         tags=labels,
     )
-    return services.create_run_once(caller, asked)
+    if may_be_sent_again(caller.user_agent, labels):
+        return services.create_run_once(caller, asked)
+    return services.create_run_anew(caller, asked)
 
 
 @endpoint("POST", "runs/update", needs=Permission.TRACKING_WRITE)
@@ -117,12 +121,14 @@ def log_batch(
     tags: list | None = None,
 ) -> bytes:
     metrics, params, tags = metrics or [], params or [], tags or []
+    try:
+        points = wire.points(metrics)
+        texts, labels = wire.params(params), wire.run_tags(tags)
+    except InvalidInput:
+        wire.refuse_missing(metrics=metrics, params=params, tags=tags)
+        raise
     rules.check_batch(metrics, params, tags)
-    points = wire.points(metrics)
-    rest = {
-        "params": wire.params(params),
-        **wire.tags_and_name(wire.run_tags(tags)),
-    }
+    rest = {"params": wire.once_each(texts), **wire.tags_and_name(labels)}
     if of_models := model_wire.model_points(metrics):
         return log_points(caller, run_id, points, of_models, **rest)
     return batch.log_batch(caller, run_id, points=points, **rest)

@@ -515,6 +515,12 @@ def test_a_field_that_an_order_names_twice_is_refused(table, clauses):
         parse_order(clauses, table)
 
 
+def test_of_a_wrong_filter_and_a_wrong_order_the_filter_is_told():
+    for order in (["start_time", "start_time"], ["nonsense.a"]):
+        with pytest.raises(InvalidInput, match="'OR'"):
+            Search.of(RUNS, "status = 'a' OR status = 'b'", order)
+
+
 def test_more_clauses_than_anybody_needs_are_refused():
     with pytest.raises(InvalidInput, match="has 21 clauses; use at most 20"):
         parse_order(["status"] * 21, RUNS)
