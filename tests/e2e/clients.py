@@ -6,26 +6,34 @@ the address and the token, and nothing else.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from mlflow.entities import LoggedModel, Run
 from mlflow.tracking import MlflowClient
 
-from tests.e2e.logged import files_of, text_of
+from tests.e2e.logged import as_input, text_of
 from tests.e2e.running import ROOT
 
 PROGRAMS = ROOT / "tests" / "programs"
 NEWEST, LAST_2 = "mlflow3", "mlflow2"
-# What tells one run of a program from another one.
+# The one that the tests themselves are written with.
+EVERYDAY = ""
+# What tells one run of a program from another one: ids, names that the server makes
+# up for who gives none, and how long something took.
 VOLATILE_TAGS = {
     "mlflow.log-model.history",
     "mlflow.parentRunId",
@@ -33,6 +41,11 @@ VOLATILE_TAGS = {
     "datetime_complete",
 }
 ID = re.compile(r"\b(m-)?[0-9a-f]{32}\b")
+MADE_UP = re.compile(r"[a-z]+-[a-z]+-[0-9]+")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.\d]*")
+MEASURED = re.compile(r"(mean|std)_(fit|score)_time")  # scikit-learn's
+# scikit-learn's page of a search tells how long it took, and where objects lie.
+IN_PAGES = re.compile(r"[0-9]+\.[0-9]+(e-[0-9]+)?|x[0-9a-f]{12}\b")
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,9 @@ class Server:
 
 def run_in(client: str, server: Server, folder: Path, *words: str) -> str:
     """Run a program of the client's environment, and return what it prints."""
-    commands = ROOT / ".venv" / "programs" / client / "bin"
+    commands = Path(sys.executable).parent
+    if client != EVERYDAY:
+        commands = Path(sys.prefix) / "programs" / client / "bin"
     if not commands.exists():
         pytest.fail(f"The environment {client} is not installed: run `make programs`")
     ran = subprocess.run(
@@ -87,8 +102,12 @@ def run_in(client: str, server: Server, folder: Path, *words: str) -> str:
 
 
 def run_program(client: str, name: str, server: Server, folder: Path) -> list[str]:
-    """Return the lines of a program, without those that say where its runs are."""
-    printed = run_in(client, server, folder, "python", str(PROGRAMS / f"{name}.py"))
+    """Return the lines of a program, without those that say where its runs are.
+
+    It runs as a copy: in a working tree it would tell the commit, which may change.
+    """
+    program = shutil.copy(PROGRAMS / f"{name}.py", folder)
+    printed = run_in(client, server, folder, "python", str(program))
     return [ID.sub("<id>", line) for line in printed.splitlines() if "://" not in line]
 
 
@@ -108,28 +127,71 @@ def held(client: MlflowClient, experiment: str) -> dict[str, Any]:
 def run_held(client: MlflowClient, run: Run, others: list[Run]) -> dict[str, Any]:
     run_id = run.info.run_id
     assert run.inputs
-    names = {each.info.run_id: each.info.run_name for each in others}
+    names = {each.info.run_id: given_name(each.info.run_name) for each in others}
     tags = {k: v for k, v in run.data.tags.items() if k not in VOLATILE_TAGS}
+    tags["mlflow.runName"] = names[run_id] or ""
     return {
-        "name": run.info.run_name,
+        "name": names[run_id],
         "status": run.info.status,
         "parent": names.get(run.data.tags.get("mlflow.parentRunId", "")),
         "params": without_ids(run.data.params),
         "tags": without_ids(tags),
         "metrics": {
             key: [
-                (point.step, text_of(point.value))
+                (point.step, "" if MEASURED.fullmatch(key) else text_of(point.value))
                 for point in client.get_metric_history(run_id, key)
             ]
             for key in sorted(run.data.metrics)
         },
         "inputs": sorted(
-            (given.dataset.name, given.dataset.digest, given.dataset.source_type)
+            as_input(
+                given.dataset.to_dictionary(),
+                ((tag.key, tag.value) for tag in given.tags),
+            )
             for given in run.inputs.dataset_inputs
         ),
         "outputs": len(run.outputs.model_outputs) if run.outputs else 0,
-        "files": sorted(file.path for file in files_of(client, run_id)),
+        "files": files_held(client, run_id),
     }
+
+
+def files_held(client: MlflowClient, run_id: str) -> dict[str, str]:
+    """Return the files of a run by path: their texts, or the digest of the bytes."""
+    if not client.list_artifacts(run_id):
+        return {}
+    with TemporaryDirectory() as folder:
+        found = Path(client.download_artifacts(run_id, "", folder))
+        return {
+            file.relative_to(found).as_posix(): content_held(file)
+            for file in sorted(found.rglob("*"))
+            if file.is_file()
+        }
+
+
+def content_held(file: Path) -> str:
+    content = file.read_bytes()
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return sha256(content).hexdigest()
+    if file.name == "cv_results.csv":
+        return without_measured(text)
+    if file.name == "estimator.html":
+        return IN_PAGES.sub("<measured>", text)
+    return MOMENT.sub("<moment>", ID.sub("<id>", text))
+
+
+def without_measured(table: str) -> str:
+    """Leave out the columns of scikit-learn's that say how long something took."""
+    rows = [
+        {name: cell for name, cell in row.items() if not MEASURED.fullmatch(name)}
+        for row in csv.DictReader(table.splitlines())
+    ]
+    return json.dumps(rows)
+
+
+def given_name(name: str | None) -> str | None:
+    return "<made up>" if name and MADE_UP.fullmatch(name) else name
 
 
 def model_held(model: LoggedModel) -> dict[str, Any]:

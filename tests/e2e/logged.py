@@ -115,10 +115,10 @@ def _update(runs: dict[str, LoggedRun], body: dict, reply: dict) -> None:
 def _log_inputs(runs: dict[str, LoggedRun], body: dict, reply: dict) -> None:
     for given in body["datasets"]:
         tags = ((tag["key"], tag["value"]) for tag in given.get("tags", []))
-        runs[body["run_id"]].inputs.append(_as_input(given["dataset"], tags))
+        runs[body["run_id"]].inputs.append(as_input(given["dataset"], tags))
 
 
-def _as_input(dataset: dict[str, str], tags: Iterable[tuple[str, str]]) -> tuple:
+def as_input(dataset: dict[str, str], tags: Iterable[tuple[str, str]]) -> tuple:
     parts = "name digest source_type source schema profile".split()
     return *(dataset.get(part) or "" for part in parts), *sorted(tags)
 
@@ -159,7 +159,7 @@ def read(client: MlflowClient, run_id: str, folder: Path) -> LoggedRun:
     assert found.inputs
     for given in found.inputs.dataset_inputs:
         tags = ((tag.key, tag.value) for tag in given.tags)
-        run.inputs.append(_as_input(given.dataset.to_dictionary(), tags))
+        run.inputs.append(as_input(given.dataset.to_dictionary(), tags))
     for file in files_of(client, run_id):
         run.files[file.path] = digest(client, run_id, file.path, folder)
     run.inputs.sort()

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from random import Random
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from registry.mlflow.endpoint import ENDPOINTS, Endpoint
+from registry.tests.search.mangled import mangled
+from tenants.context import Actor
+from tests.fuzz.questions import question
+from tests.fuzz.valid import FILE, Arguments, Stored
 from tests.mounts import Mount, mounts
 
 JSON = "application/json"
@@ -22,6 +27,9 @@ class Raw(bytes):
     """JSON as it stands, for what no writer of JSON would write."""
 
 
+QUESTIONS = "POST graphql"
+PART = b"x"
+DIGEST = sha256(PART).hexdigest()
 DEEP = Raw(b"[" * 33 + b"]" * 33)
 VALUES: list[Any] = [
     *(Raw(rb'"a\u0000b"'), Raw(rb'"\ud800"'), Raw(rb'"\udc00\ud800"'), Raw(b'"\xff"')),
@@ -42,7 +50,10 @@ VALUES: list[Any] = [
     *({"key": "k"}, [{"key": "k", "value": "v"}] * 101, [{"key": None, "value": 1}]),
 ]
 TEXTS = [value for value in VALUES if isinstance(value, str)]
+FILE_METHODS = ("GET", "PUT", "DELETE", "HEAD")
+PLAIN_PATHS = [FILE] * 10 + ["b/c.txt", "größe.txt"] * 5
 NAMES = ["", "run_uuid", "run_id", "key", "a\x00", "__proto__", "organization_id", "é"]
+KINDS = ["", "text/plain", f"{JSON}; charset=utf-16", "a", "é/x", JSON * 50]
 QUERIES = [
     *("%00", "%ff", "%c0%ae", "%ed%a0%80", "%", "%zz", "%u0000", "+", "&&", "=", "a=b"),
     *("%0d%0aX-Y:%20z", "run_id=1&run_id=2", "run_id[]=1", "%2e%2e%2f", ";a=1", "?"),
@@ -51,7 +62,7 @@ QUERIES = [
 
 @dataclass(frozen=True)
 class Asked:
-    """One request."""
+    """One request, by a caller of this role."""
 
     endpoint: str
     method: str
@@ -59,6 +70,9 @@ class Asked:
     body: bytes = b""
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
+    role: str = "maintainer"
+    # What was asked before it was written; another page is asked for with it.
+    given: Any = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.url!r:.300} {self.content_type} {self.body!r:.500}"
@@ -66,61 +80,122 @@ class Asked:
 
 @dataclass
 class Spoiler:
-    """Makes requests from valid ones by one to three changes each."""
+    """Makes requests from valid ones by up to three changes each."""
 
     random: Random
-    run_id: str
-    experiment_id: str
-    model_id: str
-    upload_id: str
+    stored: Stored
+    arguments: Arguments = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.arguments = Arguments(self.random, self.stored)
 
     def request(self) -> Asked:
+        """Spoil four of five; the others show that what is spoilt would be taken."""
+        if self.random.random() < 0.05:
+            return self.question()
         endpoint = self.random.choice(ENDPOINTS)
-        mount = self.random.choice(MOUNTS)
-        headers = tuple(mount.headers.items())
-        url = mount.url(self.address(endpoint))
-        method = endpoint.method
-        if method == "GET":
-            url = f"{url}?{self.query(endpoint)}"
-            return Asked(endpoint.path, method, url, headers=headers)
-        return Asked(
-            endpoint.path, method, url, self.body(endpoint), self.kind(), headers
+        return self.asked(endpoint, self.random.choice((0, 1, 1, 2, 3)))
+
+    def asked(self, endpoint: Endpoint, changes: int) -> Asked:
+        given = self.arguments.of(endpoint)
+        named = {name: given.pop(name) for name in NAMED.findall(endpoint.path)}
+        mount = self.mount_of(endpoint)
+        is_plain = changes == 0
+        return self.sent(
+            Asked(
+                f"{endpoint.method} {endpoint.path}",
+                endpoint.method,
+                mount.url(self.address(endpoint, named, is_plain=is_plain)),
+                content_type=JSON if is_plain else self.kind(),
+                headers=tuple(mount.headers.items()),
+                role=self.role_for(endpoint, is_plain=is_plain),
+            ),
+            given,
+            changes,
         )
 
-    def address(self, endpoint: Endpoint) -> str:
+    def sent(self, asked: Asked, given: Any, changes: int) -> Asked:
+        """Write what is given into the query or the body, with so many changes."""
+        if asked.method == "GET":
+            query = self.query(given, changes)
+            path = asked.url.partition("?")[0]
+            return replace(
+                asked, url=f"{path}?{query}", content_type="", given=(given, changes)
+            )
+        body = self.spoilt(given, changes)
+        return replace(asked, body=body, given=(given, changes))
+
+    def next_page(self, asked: Asked, token: str) -> Asked:
+        """Ask on; a spoilt token is asked with as often as the real one."""
+        given, _ = asked.given
+        changes = self.random.choice((0, 1))
+        if changes and self.random.random() < 0.5:
+            token, changes = mangled(token, self.random), 0
+        return self.sent(asked, {**given, "page_token": token}, changes)
+
+    def mount_of(self, endpoint: Endpoint) -> Mount:
+        """Workspaces are below the root alone, and no header says another there."""
+        return self.random.choice(ROOTS if endpoint.context is Actor else MOUNTS)
+
+    def role_for(self, endpoint: Endpoint, *, is_plain: bool) -> str:
+        if endpoint.context is Actor and (is_plain or self.random.random() < 0.9):
+            return "wide"
+        return "maintainer" if is_plain else self.random.choice(ROLES)
+
+    def address(
+        self, endpoint: Endpoint, names: dict[str, str], *, is_plain: bool
+    ) -> str:
         """Fill what the path names: mostly with what is there."""
 
         def named(found: re.Match[str]) -> str:
-            if self.random.random() < 0.2:
+            if not is_plain and self.random.random() < 0.2:
                 return quote(self.random.choice(TEXTS), safe="")
-            return str(self.known()[found.group(1)])
+            return names[found.group(1)]
 
         return NAMED.sub(named, endpoint.path)
 
+    def question(self) -> Asked:
+        """A request of GraphQL, whose text and variables are spoilt."""
+        prefix = self.random.choice(["", "/mlflow/acme/fraud"])
+        given = question(self.arguments)
+        changes = self.random.choice((0, 1, 1, 2, 3))
+        if changes and self.random.random() < 0.5:
+            given["query"] = mangled(given["query"], self.random)
+            changes -= 1
+        asked = Asked(QUESTIONS, "POST", f"{prefix}/graphql")
+        return self.sent(replace(asked, role=self.random.choice(ROLES)), given, changes)
+
     def file_request(self) -> Asked:
         """A request of a file, whose path is the hostile part."""
-        path = self.random.choice(TEXTS)
+        path = self.random.choice([*TEXTS, *PLAIN_PATHS])
         if self.random.random() < 0.3:
             path = quote(path, safe="/")
         if self.random.random() < 0.3:
             path = quote(path, safe="")
-        root = f"{self.experiment_id}/{self.run_id}/artifacts"
-        below = self.random.choice([f"{root}/{path}", path, f"{root}/a/{path}/b"])
+        run_id, root = self.stored.run_id, self.root
+        below = self.random.choice([f"{root}/{path}", path, f"{root}/z/{path}/b"])
         mount = self.random.choice(["", "/mlflow/acme/fraud"])
-        upload = f"{mount}/ajax-api/2.0/mlflow/upload-artifact"
-        method, url = self.random.choice(
+        artifacts = "api/2.0/mlflow-artifacts/artifacts"
+        of_model = f"ajax-api/2.0/mlflow/logged-models/{self.stored.model_id}/artifacts"
+        in_run = f"run_id={run_id}&path=<path>"
+        method, route, value = self.random.choice(
             [
-                *(
-                    (method, f"{mount}/api/2.0/mlflow-artifacts/artifacts/{below}")
-                    for method in ("GET", "PUT", "DELETE", "HEAD")
-                ),
-                ("GET", f"{mount}/api/2.0/mlflow-artifacts/artifacts?path={below}"),
-                ("GET", f"{mount}/get-artifact?run_id={self.run_id}&path={path}"),
-                ("POST", f"{upload}?run_uuid={self.run_id}&path={path}"),
+                *((verb, f"{artifacts}/<path>", below) for verb in FILE_METHODS),
+                ("GET", f"{artifacts}?path=<path>", below),
+                ("GET", f"get-artifact?{in_run}", path),
+                ("GET", f"{of_model}/files?artifact_file_path=<path>", path),
+                ("POST", f"ajax-api/2.0/mlflow/upload-artifact?{in_run}", path),
             ]
         )
-        url = quote(url, safe="/?&=%#;:+")
-        return Asked("artifacts", method, url, b"x", "application/octet-stream")
+        kind = f"{method} {route}".partition("?")[0]
+        url = quote(f"{mount}/{route.replace('<path>', value)}", safe="/?&=%#;:+")
+        return Asked(
+            kind.replace(self.stored.model_id, "<model_id>"),
+            method,
+            url,
+            b"x",
+            "application/octet-stream",
+        )
 
     def upload_request(self) -> Asked:
         """A request of an upload in parts: its folder, or its body, is spoilt."""
@@ -128,127 +203,71 @@ class Spoiler:
         proxy = self.random.choice(["", "/mlflow/acme/fraud"])
         proxy += f"/{self.random.choice(['api', 'ajax-api'])}/2.0/mlflow-artifacts/mpu"
         if verb == "parts":
-            upload = self.random.choice([self.upload_id, self.random.choice(TEXTS)])
-            number = self.random.choice(["1", "2", self.random.choice(TEXTS)])
-            grant = self.random.choice(["", "?grant=", "?grant=a:b:c"])
+            known = [self.stored.upload_id] * 4
+            upload = self.random.choice([*known, self.random.choice(TEXTS)])
+            number = self.random.choice(["1", "2"] * 2 + [self.random.choice(TEXTS)])
+            grant = self.random.choice([""] * 4 + ["?grant=", "?grant=a:b:c"])
             upload, number = quote(upload, safe=""), quote(number, safe="")
             url = f"{proxy}/parts/{upload}/{number}{grant}"
-            return Asked("mpu/parts", "PUT", url, b"x", "application/octet-stream")
-        folder = f"{self.experiment_id}/{self.run_id}/artifacts"
+            return Asked("mpu/parts", "PUT", url, PART, "application/octet-stream")
+        folder = self.root
         if self.random.random() < 0.3:
             folder += "/" + quote(self.random.choice(TEXTS), safe="/")
-        body = self.spoilt(self.upload_body(verb))
+        changes = self.random.choice((0, 1, 1, 2, 3))
+        body = self.spoilt(self.upload_body(verb), changes)
         return Asked(f"mpu/{verb}", "POST", f"{proxy}/{verb}/{folder}", body)
 
     def upload_body(self, verb: str) -> dict[str, Any]:
         if verb == "create":
             return {"path": "model.bin", "num_parts": 2}
-        named: dict[str, Any] = {"path": "model.bin", "upload_id": self.upload_id}
-        part = {"part_number": 1, "etag": "0" * 64}
-        return named | ({"parts": [part]} if verb == "complete" else {})
-
-    # Valid ones
-
-    def valid(self, endpoint: Endpoint) -> dict[str, Any]:
-        known = self.known()
-        in_path = NAMED.findall(endpoint.path)
-        return {
-            field.name: known[field.name]
-            for field in endpoint.fields
-            if field.name not in in_path
-            and (field.is_required or self.random.random() < 0.7)
+        named: dict[str, Any] = {
+            "path": "model.bin",
+            "upload_id": self.stored.upload_id,
         }
+        parts = [{"part_number": number, "etag": DIGEST} for number in (1, 2)]
+        return named | ({"parts": parts} if verb == "complete" else {})
 
-    def known(self) -> dict[str, Any]:
-        tags = [{"key": "k", "value": "v"}]
-        point = {"key": "m", "value": 0.5, "timestamp": 1, "step": 0}
-        dataset = {"name": "d", "digest": "1", "source_type": "s", "source": "s"}
-        return {
-            **dict.fromkeys(("path", "metric_key", "key", "user_id"), "a"),
-            **dict.fromkeys(("name", "new_name", "run_name", "experiment_name"), "n"),
-            **dict.fromkeys(("alias", "tag_key", "description", "model_type"), "k"),
-            **dict.fromkeys(("dataset_name", "dataset_digest", "run_link"), "1"),
-            **dict.fromkeys(("artifact_directory_path", "version"), "1"),
-            "allow_deleted": True,
-            "source": f"runs:/{self.run_id}/a",
-            "source_run_id": self.run_id,
-            "model_id": self.model_id,
-            "workspace_name": "fraud",
-            "project": "fraud",
-            "run_ids": [self.run_id],
-            **dict.fromkeys(("start_step", "end_step"), 0),
-            "mode": "RESTRICT",
-            "default_artifact_root": "",
-            "trace_archival_config": None,
-            **dict.fromkeys(("page_token", "filter", "artifact_location"), ""),
-            **dict.fromkeys(("view_type", "run_view_type"), "ALL"),
-            **dict.fromkeys(("start_time", "end_time", "timestamp", "step"), 5),
-            "run_id": self.run_id,
-            "experiment_id": self.experiment_id,
-            "experiment_ids": [self.experiment_id],
-            "order_by": ["start_time DESC"],
-            "max_results": 5,
-            "status": "FINISHED",
-            "value": 1.5,
-            "tags": tags,
-            "params": tags,
-            "metrics": [point],
-            "datasets": [{"dataset": dataset, "tags": tags}],
-            "models": [{"model_id": self.model_id, "step": 1}],
-            "model_json": json.dumps(
-                {
-                    "artifact_path": "m",
-                    "flavors": {},
-                    "utc_time_created": "",
-                    "run_id": "",
-                }
-            ),
-        }
+    @property
+    def root(self) -> str:
+        return f"{self.stored.experiment_id}/{self.stored.run_id}/artifacts"
 
     # Spoilt ones
 
-    def body(self, endpoint: Endpoint) -> bytes:
-        return self.spoilt(self.valid(endpoint))
-
-    def spoilt(self, given: Any) -> bytes:
-        for _ in range(self.random.randint(1, 3)):
+    def spoilt(self, given: Any, changes: int) -> bytes:
+        for _ in range(changes):
             given = self.random.choice(CHANGES)(self, given)
         body = written(given)
-        if self.random.random() < 0.3:
+        if changes and self.random.random() < 0.3:
             body = self.random.choice(NOISES)(self, body)
         return body
 
-    def query(self, endpoint: Endpoint) -> str:
-        given: dict[str, Any] = self.valid(endpoint)
-        for _ in range(self.random.randint(1, 2)):
+    def query(self, given: dict[str, Any], changes: int) -> str:
+        given = dict(given)
+        for _ in range(changes):
             name = self.random.choice([*given, "other"])
-            given[name] = self.random.choice(VALUES)
+            given[name] = self.spoilt_value(given.get(name))
         pairs = [(name, text_of(value)) for name, value in given.items()]
         query = urlencode(pairs, doseq=True, errors="surrogatepass")
-        if self.random.random() < 0.3:
+        if changes and self.random.random() < 0.3:
             query += "&" + self.random.choice(QUERIES)
         return query
+
+    def spoilt_value(self, value: Any) -> Any:
+        if isinstance(value, str) and self.random.random() < 0.3:
+            return mangled(value, self.random)
+        return self.random.choice(VALUES)
 
     def kind(self) -> str:
         if self.random.random() < 0.95:
             return JSON
-        return self.random.choice(
-            [
-                "",
-                "text/plain",
-                "application/json; charset=utf-16",
-                "a",
-                "é/x",
-                JSON * 50,
-            ]
-        )
+        return self.random.choice(KINDS)
 
     # Changes of a body
 
     def replace(self, given: Any) -> Any:
         """Put a hostile value somewhere inside."""
-        spots = list(places_of(given))
-        return put(given, self.random.choice(spots), self.random.choice(VALUES))
+        spot = self.random.choice(list(places_of(given)))
+        return put(given, spot, self.spoilt_value(value_at(given, spot)))
 
     def remove(self, given: Any) -> Any:
         if not isinstance(given, dict) or not given:
@@ -302,6 +321,8 @@ NOISES: list[Callable[[Spoiler, bytes], bytes]] = [
     *(Spoiler.cut, Spoiler.flip, Spoiler.splice, Spoiler.recode),
 ]
 MOUNTS: list[Mount] = mounts()
+ROOTS = [mount for mount in MOUNTS if mount.name.startswith("token")]
+ROLES = ("maintainer", "editor", "editor", "viewer", "service", "wide")
 
 
 def written(value: Any) -> bytes:
@@ -333,6 +354,12 @@ def places_of(value: Any, above: tuple[Any, ...] = ()) -> Any:
     elif isinstance(value, list):
         for index, inner in enumerate(value[:3]):
             yield from places_of(inner, (*above, index))
+
+
+def value_at(value: Any, place: tuple[Any, ...]) -> Any:
+    for step in place:
+        value = value[step]
+    return value
 
 
 def put(value: Any, place: tuple[Any, ...], new: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conftest import Cast, WebClient
+from registry.models import PackageFile
 from tenants.models import Project
 from tenants.tests.factories import (
     MembershipFactory,
@@ -21,6 +22,8 @@ from tests.strangers import ADDRESSES, field_of, populate
 MARKER = "planted-by-umbrella"
 # What populate() names alike in both organizations, and the other may rename.
 RENAMED = ("name", "description", "title", "summary", "user_name")
+# By a token of an organization, where the others' are bound to a project.
+WIDE = "wide"
 ROLES = ("owner", "admin", "maintainer", "editor", "viewer", "member", "service")
 
 
@@ -32,6 +35,8 @@ class World:
     # By model: what the address of a row of acme's, and of umbrella's, ends in.
     own: dict[type, str]
     foreign: dict[type, str]
+    # What the address of a file of acme's names.
+    file: dict[str, str]
     marks: list[bytes] = field(default_factory=list)
 
     def shown(self, content: bytes) -> list[bytes]:
@@ -52,6 +57,7 @@ def make_world(cast: Cast, *, bound_to: Project | None = None) -> World:
         callers=make_callers(cast, bound_to),
         own=keys_of(own),
         foreign=keys_of(foreign),
+        file=address_of(own[PackageFile]),
         marks=[mark.encode() for mark in marks],
     )
 
@@ -79,6 +85,11 @@ def keys_of(rows: dict[type, Any]) -> dict[type, str]:
         if model in by_model and field_of(route.view_set) != "pk":
             found[model] = str(getattr(by_model[model], field_of(route.view_set)))
     return found
+
+
+def address_of(file: PackageFile) -> dict[str, str]:
+    package = file.package
+    return {"name": package.name, "version": package.version, "path": file.path}
 
 
 def detail_routes() -> list[Route]:

@@ -25,6 +25,7 @@ EVERYDAY = 600
 SOAK = 30_000
 # MLflow reads a number and the word that touches it as two.
 GLUED = re.compile(r"[0-9.]and\b", re.IGNORECASE)
+BACKSLASHES = re.compile(r"\\*\Z")
 CHECKS = {
     "metric": SearchUtils.is_metric,
     "parameter": SearchUtils.is_param,
@@ -64,10 +65,21 @@ def checked(found):
 
 
 def is_exotic(found):
-    """Whether MLflow took quotes, blanks or empty parts for pieces of a key."""
+    """Whether MLflow took quotes, blanks, stars or empty parts for pieces of a key."""
     return any(
-        set(key) & set("`\"' \n\t") or not all(key.split(".")) for _, key, _, _ in found
+        set(key) & set("`\"'* \n\t") or not all(key.split("."))
+        for _, key, _, _ in found
     )
+
+
+def is_unfinished(found):
+    """Whether a pattern ends with a lone backslash, which no database takes either."""
+    patterns = (value for *_, comparator, value in found if "LIKE" in comparator)
+    return any(len(BACKSLASHES.search(text)[0]) % 2 for text in patterns)
+
+
+def is_odd(found, text):
+    return is_exotic(found) or is_unfinished(found) or GLUED.search(text)
 
 
 def texts(count, seed):
@@ -84,7 +96,7 @@ def compare(count, seed):
         expected, found = theirs(text, SearchUtils), ours(text, RUNS)
         if expected is None:
             continue
-        if found is None and (is_exotic(expected) or GLUED.search(text)):
+        if found is None and is_odd(expected, text):
             continue
         assert plain(found) == plain(expected), text
         agreed += 1
