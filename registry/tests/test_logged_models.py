@@ -616,6 +616,13 @@ def test_a_use_of_another_form_is_refused(fraud, path, models):
     assert error(response)[:2] == (400, "INVALID_PARAMETER_VALUE")
 
 
+@pytest.mark.parametrize("fields", [{}, {"models": None}, {"models": ""}])
+def test_outputs_without_models_are_refused(fraud, fields):
+    response = fraud.post("runs/outputs", run_id="nope", **fields)
+    assert error(response)[0] == 400
+    assert "Missing value for required parameter 'models'." in error(response)[2]
+
+
 def test_a_deleted_run_takes_no_outputs(fraud):
     run, model_id = fraud.run(), id_of(create(fraud))
     fraud.ok("runs/delete", run_id=run)

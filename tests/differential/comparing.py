@@ -2,37 +2,81 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
 from tests.differential.calls import Call
 from tests.differential.sides import Answer, Side
 
 DAY_MS = 24 * 3600 * 1000
-# Made by the server: a run's id, a model's, and the words of a run without a name.
-MADE = re.compile(r"\b(m-)?[0-9a-f]{32}\b")
+# Made by the server: ids of runs and others, and the words of a run without a name.
+MADE = re.compile(r"\b(m-|d-|dr-)?[0-9a-f]{32}\b")
 RUN_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")
+# That of an evaluation dataset hashes the time, too.
+DIGEST = re.compile(r"[0-9a-f]{8}")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 # Numbers that are no names by themselves: only where they stand for an experiment.
 NUMBERED = re.compile(
     r"(mlflow-artifacts:/|\bexperiment |\bID |\bid[= ]|\bid: |^experiments/)'?(\d+)\b"
 )
 ABSENT = "<absent>"
-IDENTITIES = ("run_id", "model_id", "experiment_id", "path")
+# Fields of evaluation datasets that hold JSON as a text.
+WRITTEN = ("records", "tags", "schema", "profile")
+POINT = ("key", "timestamp", "step", "value")
+IDENTITIES = ("run_id", "model_id", "experiment_id", "dataset_id", "path")
+
+
+class Kind(IntEnum):
+    """What a difference means to a client; the greatest of a call's counts."""
+
+    FIELD = 1
+    WORDS = 2
+    REFUSAL = 3
+    STRICTER = 4
+    LOOSER = 5
+    MEANING = 6
+
+
+OF_REFUSALS = {
+    (True, True): Kind.REFUSAL,
+    (False, True): Kind.STRICTER,
+    (True, False): Kind.LOOSER,
+    (False, False): Kind.MEANING,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place of an answer; `what` is status, type, error_code, message or body."""
+    """One place of an answer; `what` is status, type, error_code, message or body.
+
+    `refused` says of MLflow's server and of ours whether it answered with an error.
+    """
 
     call: Call
     what: str
     place: str
     reference: Any
     ours: Any
+    refused: tuple[bool, bool] = (False, False)
+
+    @property
+    def kind(self) -> Kind:
+        if ABSENT in (self.reference, self.ours) and not self.is_of_rows:
+            return Kind.FIELD
+        if self.what == "message":
+            return Kind.WORDS
+        return OF_REFUSALS[self.refused]
+
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether one side has found something where the other has nothing."""
+        return any(type(each) is list and each for each in (self.reference, self.ours))
 
     def __str__(self) -> str:
         place = f" at {self.place}" if self.place else ""
@@ -54,16 +98,24 @@ def differences(
         replace(answer, body=normal(answer.body, known_to(side.names)))
         for side, answer in zip(pair, answers, strict=True)
     )
+    refused = reference.status >= 400, ours.status >= 400
     for what, left, right in (
         ("status", reference.status, ours.status),
         ("type", reference.content_type, ours.content_type),
         ("error_code", reference.error_code, ours.error_code),
     ):
         if left != right:
-            return [Difference(call, what, "", str(reference), str(ours))]
+            return [Difference(call, what, "", str(reference), str(ours), refused)]
     return [
-        Difference(call, "message" if place == "message" else "body", place, *values)
-        for place, *values in unequal(reference.body, ours.body)
+        Difference(
+            call,
+            "message" if place == "message" else "body",
+            place,
+            left,
+            right,
+            refused,
+        )
+        for place, left, right in unequal(reference.body, ours.body)
     ]
 
 
@@ -91,24 +143,31 @@ def normal(value: Any, known: Mapping[str, str], field: str = "") -> Any:
 
 
 def in_order(field: str, value: Any) -> Any:
-    """Sort what has no order of its own: the labels and latest values of one thing."""
+    """Sort what has no order of its own: labels, latest values, datasets of a run."""
     if field == "data" and isinstance(value, dict) and "metrics" in value:
         return {**value, "metrics": by_key(value["metrics"])}
+    if field == "dataset_inputs" and isinstance(value, list):
+        return sorted(value, key=str)
     return by_key(value) if field in ("tags", "params") else value
 
 
 def by_key(items: Any) -> Any:
     if isinstance(items, list) and all(isinstance(each, dict) for each in items):
-        return sorted(items, key=lambda each: str(each.get("key")))
+        return sorted(items, key=lambda each: [str(each.get(part)) for part in POINT])
     return items
 
 
 def normal_text(text: str, known: Mapping[str, str], field: str) -> str:
     if field == "next_page_token":
         return "<token>"
+    if field == "digest" and DIGEST.fullmatch(text):
+        return "<digest>"
+    if field in WRITTEN:
+        with suppress(ValueError):
+            return json.dumps(normal(json.loads(text), known), sort_keys=True)
     if field.endswith("Time") and text.isdigit():
         return str(normal(int(text), known))
-    if field in ("experiment_id", "experimentId"):
+    if field in ("experiment_id", "experimentId", "experiment_ids"):
         return known.get(text, text)
     if field in ("run_name", "runName", "name", "value") and RUN_NAME.fullmatch(text):
         return "<made-up name>"

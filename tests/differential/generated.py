@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
+from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -27,7 +28,7 @@ from tests.differential.calls import (
 )
 from tests.differential.corpus.artifacts import OCTETS
 
-CALLS = 12
+CALLS = 20
 RUN = st.sampled_from(["$r1", "$r2", "$r2", "nope"])
 KEYS = st.sampled_from(
     ["m", "n", "a/b", "two words", "größe", "k" * 250, "k" * 251, "a//b", "../a", "a!"]
@@ -68,6 +69,7 @@ PAIR = fields(key=KEY, value=TEXT)
 POINT = st.builds(
     dict.__or__, fields(key=KEY, value=NUMBER, timestamp=MOMENT), some(step=STEP)
 )
+MODEL = st.just("$m")
 DATASET = fields(
     dataset=fields(
         name=st.sampled_from(["d", "e", "n" * 501]),
@@ -124,6 +126,25 @@ FILTER = st.one_of(
     st.lists(COMPARISON, min_size=2, max_size=3).map(" AND ".join),
     st.builds("{} {}".format, COMPARISON, st.sampled_from(["OR x = 'y'", "AND", ")"])),
 )
+# MLflow orders models that no key tells apart by chance: there is one of them here.
+OF_MODELS = st.one_of(
+    st.sampled_from(["", "name = 'model'", "status = 'READY'", "params.p = '1'"]),
+    st.builds("metrics.{} {} {}".format, IDENTIFIER, ORDERS, st.integers(-3, 3)),
+    st.builds("tags.m {} {}".format, COMPARES, LITERAL),
+    st.builds("name {} {}".format, COMPARES, LITERAL),
+    st.builds("name = 'model' AND tags.m {} {}".format, COMPARES, LITERAL),
+)
+OF_EXPERIMENTS = st.one_of(
+    st.just("name = '$here $turn'"),
+    st.builds(
+        "name = '$here $turn' AND tags.{} {} {}".format, IDENTIFIER, COMPARES, LITERAL
+    ),
+    st.builds("name = '$here $turn' AND tags.{} IS NULL".format, IDENTIFIER),
+    st.builds("name ILIKE '$here $turn' AND name {} {}".format, COMPARES, LITERAL),
+)
+OF_EXPERIMENT = st.sampled_from(
+    ["name", "name DESC", "creation_time", "experiment_id ASC", "metrics.m", "x"]
+)
 ORDER = few(
     st.builds(
         "{}{}".format,
@@ -152,12 +173,16 @@ def posts(path: str, /, **parts: st.SearchStrategy) -> st.SearchStrategy[Call]:
 
 
 EXPERIMENT = st.sampled_from(["$e", "$e", "$e", "987654321", "x"])
-MODEL = st.just("$m")
 WRITES = (
     sent(
         post,
         "runs/log-metric",
         st.builds(dict.__or__, fields(run_id=RUN), POINT),
+    ),
+    sent(
+        post,
+        "runs/log-metric",
+        st.builds(dict.__or__, fields(run_id=RUN, model_id=MODEL), POINT),
     ),
     posts("runs/log-parameter", run_id=RUN, key=KEY, value=TEXT),
     posts("runs/set-tag", run_id=RUN, key=KEY, value=TEXT),
@@ -224,6 +249,21 @@ READS = (
         metric_key=KEY,
         max_results=st.sampled_from([1, 2, 3, 100, 2500]),
     ),
+    sent(
+        get,
+        "metrics/get-history-bulk-interval",
+        st.builds(
+            dict.__or__,
+            fields(run_ids=few(RUN), metric_key=KEY, max_results=MOST),
+            some(start_step=STEP, end_step=STEP),
+        ),
+    ),
+    asks(
+        "/ajax-api/2.0/mlflow/metrics/get-history-bulk",
+        run_id=few(RUN),
+        metric_key=KEY,
+        max_results=MOST,
+    ),
     asks("experiments/get", experiment_id=EXPERIMENT),
     asks(
         "artifacts/list", run_id=RUN, path=st.sampled_from(["", "sub", "a.txt", ".."])
@@ -239,12 +279,13 @@ READS = (
     ),
     posts("runs/search", experiment_ids=st.just(["$e"]), filter=FILTER, order_by=ORDER),
     posts("runs/search", experiment_ids=st.just(["$e"]), filter=FILTER),
+    posts("logged-models/search", experiment_ids=st.just(["$e"]), filter=OF_MODELS),
     posts(
-        "logged-models/search",
-        experiment_ids=st.just(["$e"]),
-        filter=st.sampled_from(
-            ["", "name = 'model'", "tags.m = 'a'", "params.p = '1'"]
-        ),
+        "experiments/search",
+        filter=OF_EXPERIMENTS,
+        order_by=st.lists(OF_EXPERIMENT, max_size=1),
+        max_results=MOST,
+        view_type=VIEW,
     ),
 )
 PROPER = st.one_of(*WRITES, *READS)
@@ -253,12 +294,18 @@ PROPER = st.one_of(*WRITES, *READS)
 @st.composite
 def spoilt(draw: st.DrawFn) -> Call:
     """Leave out a field of a call with a body, or give it a value of another type."""
-    call = draw(PROPER.filter(lambda each: isinstance(each.body, dict) and each.body))
+    call = draw(PROPER.filter(may_be_spoilt))
     name = draw(st.sampled_from(sorted(call.body)))
     rest = {key: value for key, value in call.body.items() if key != name}
     return replace(
         call, body=rest | draw(st.one_of(st.just({}), fields(**{name: JUNK})))
     )
+
+
+def may_be_spoilt(call: Call) -> bool:
+    """Not a search that would find what stands in other scenes."""
+    finds_others = call.path.endswith("experiments/search")
+    return isinstance(call.body, dict) and bool(call.body) and not finds_others
 
 
 @st.composite
@@ -292,11 +339,12 @@ def scenes(draw: st.DrawFn) -> Scene:
 
 
 def unlike_scenes(first_seed: int) -> Iterator[Scene]:
-    """Yield a scene for each seed.
+    """Yield scenes without end; those of another seed are others.
 
-    With one seed hypothesis would mostly vary what it has just made.
+    Each is made anew: hypothesis would mostly vary what it has just made.
     """
-    return map(scene_of, count(first_seed))
+    numbers = Random(first_seed)
+    return (scene_of(numbers.getrandbits(32)) for _ in count())
 
 
 def scene_of(number: int) -> Scene:

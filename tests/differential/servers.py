@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -20,8 +21,8 @@ from mlops.db.embedded import Embedded
 from tests.differential.sides import Side
 from tests.e2e.running import Platform, Tenant, free_port, running
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ROOT / ".venv" / "programs"
+# Where `make programs` installs them, whatever the environment's folder is called.
+PROGRAMS = Path(sys.prefix) / "programs"
 START_SECONDS = 120
 
 

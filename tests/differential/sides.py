@@ -34,6 +34,14 @@ class Answer:
         return f"{self.status} {self.content_type} {self.body!r:.300}"
 
 
+class Dropped(Exception):
+    """A server ended a connection before its answer was whole."""
+
+    def __init__(self, side: Side, call: Call, reason: Exception) -> None:
+        super().__init__(f"{side.address} dropped {call}: {reason!r}")
+        self.side = side
+
+
 @dataclass
 class Side:
     """One server, and what it has answered for each name so far."""
@@ -61,9 +69,12 @@ class Side:
         body, headers = written(call), dict(self.headers)
         if body is not None and call.content_type:
             headers["Content-Type"] = call.content_type
-        with closing(connection):
-            connection.request(call.method, target(call), body, headers)
-            return read(connection.getresponse())
+        try:
+            with closing(connection):
+                connection.request(call.method, target(call), body, headers)
+                return read(connection.getresponse())
+        except (http.client.HTTPException, OSError) as reason:
+            raise Dropped(self, call, reason) from reason
 
 
 def target(call: Call) -> str:

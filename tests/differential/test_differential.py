@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from random import SystemRandom
 
 import pytest
@@ -25,6 +26,8 @@ pytestmark = [pytest.mark.differential, pytest.mark.timeout(3600)]
 FIXED_CALLS = 300
 GENERATED_CALLS = int(os.environ.get("DIFFERENTIAL_CALLS", "2000"))
 SHOWN = 20
+# MLflow's own server may drop some connections before a run says nothing any more.
+DROPPED = 5
 
 Pair = tuple[Side, Side]
 
@@ -42,6 +45,7 @@ def of_corpus(pair: Pair) -> Result:
     result = Result()
     for scene in SCENES:
         play(scene, pair, result)
+    write_details("corpus", result)
     return result
 
 
@@ -54,15 +58,22 @@ def of_generated(pair: Pair, of_corpus: Result) -> Result:
 
     for scene in unlike_scenes(chosen):
         play_while_alike(scene, pair, result)
-        if len(result.distinct) >= GENERATED_CALLS:
+        if len(result.distinct) >= GENERATED_CALLS or len(result.dropped) > DROPPED:
             break
+    write_details("generated", result)
     return result
+
+
+def write_details(name: str, result: Result) -> None:
+    """Write every listed difference to a folder, for who reviews the list."""
+    if folder := os.environ.get("DIFFERENTIAL_DETAILS"):
+        Path(folder, f"{name}.txt").write_text(result.details())
 
 
 def report(title: str, result: Result) -> str:
     lines = [f"{title}: {result.summary()}"]
-    for scene, difference in result.unlisted[:SHOWN]:
-        lines.append(f"  {scene.name}: {difference}")
+    lines += [f"  {each.name}: {what}" for each, what in result.unlisted[:SHOWN]]
+    lines += [f"  {each.name}: {what}" for each, what in result.dropped]
     return "\n".join(lines)
 
 
@@ -74,11 +85,12 @@ def test_the_corpus_is_answered_alike(of_corpus: Result) -> None:
 
 def test_generated_calls_are_answered_alike(of_generated: Result) -> None:
     print("\n" + report("Generated", of_generated))
+    assert len(of_generated.dropped) <= DROPPED, report("Generated", of_generated)
     assert len(of_generated.distinct) >= GENERATED_CALLS
     assert not of_generated.unlisted, report("Generated", of_generated)
 
 
 def test_no_entry_of_the_list_is_idle(of_corpus: Result) -> None:
     """The corpus, the same each time, must need each entry of the list."""
-    idle = [entry.reason for entry in ALLOWED if not of_corpus.allowed[entry]]
-    assert not idle
+    needed = {entry for entry, _ in of_corpus.listed}
+    assert not [entry.reason for entry in ALLOWED if entry not in needed]

@@ -155,8 +155,8 @@ def list_model_artifacts(
 
 
 @endpoint("POST", "runs/outputs", needs=WRITE)
-def log_outputs(project: Project, *, run_id: str, models: list | None = None) -> None:
-    uses = model_wire.model_uses(models or [])
+def log_outputs(project: Project, *, run_id: str, models: list) -> None:
+    uses = model_wire.model_uses(models)
     run = find_run(project, run_id)
     services.log_uses(
         run,

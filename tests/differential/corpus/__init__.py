@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.differential.corpus import (
     artifacts,
+    evaluation,
     experiments,
     metrics,
     models,
@@ -12,8 +13,14 @@ from tests.differential.corpus import (
     searches,
 )
 
-SCENES = tuple(
-    scene
-    for module in (experiments, runs, metrics, searches, artifacts, models, pages)
-    for scene in module.SCENES
+MODULES = (
+    experiments,
+    runs,
+    metrics,
+    searches,
+    artifacts,
+    models,
+    evaluation,
+    pages,
 )
+SCENES = tuple(scene for module in MODULES for scene in module.SCENES)

@@ -323,6 +323,8 @@ INPUTS = scene(
     post("runs/outputs", run_id="$r_in", models=[{"model_id": "$m_in", "step": 3}]),
     post("runs/outputs", run_id="$r_in", models=[]),
     post("runs/outputs", run_id="nope", models=[{"model_id": "$m_in", "step": 3}]),
+    post("runs/outputs", run_id="nope"),
+    post("runs/outputs", run_id="$r_in", models=""),
     get("runs/get", run_id="$r_in"),
     *(
         post("/ajax-api/2.0/mlflow/experiments/search-datasets", **fields)
@@ -346,6 +348,7 @@ ODD_INPUTS = scene(
         post("runs/log-inputs", run_id="$r_oin", datasets=datasets)
         for datasets in variants(
             [{**dataset("h"), "tags": tagged(("", "1"))}],
+            [{**dataset("twice"), "tags": tagged(("a", "1"), ("a", "2"))}],
             [{"tags": []}],
             [{"dataset": {}}],
             [{"dataset": {"name": "h"}}],
@@ -365,4 +368,25 @@ ODD_INPUTS = scene(
     post("runs/outputs", run_id="$r_oin", models=[{"model_id": "$m_oin"}]),
 )
 
-SCENES = (LIFE, CREATE, LABELS, SEARCH, INPUTS, ODD_INPUTS)
+REFUSED: dict[str, Any] = {"key": "../refused", "value": 1, "timestamp": 1}
+
+REFUSED_POINTS = scene(
+    "points of a model that are refused",
+    post("runs/create", experiment_id="0").keep(r_rp="run.info.run_id"),
+    post("logged-models", experiment_id="0", name="model").keep(
+        m_rp="model.info.model_id"
+    ),
+    post("runs/log-metric", run_id="$r_rp", model_id="$m_rp", **point("acc", 0.5)),
+    post("runs/log-metric", run_id="$r_rp", model_id="$m_rp", **REFUSED),
+    get("logged-models/$m_rp"),
+    get("runs/get", run_id="$r_rp"),
+    post("runs/log-metric", run_id="nope", model_id="$m_rp", **REFUSED),
+    post("runs/delete", run_id="$r_rp"),
+    post("runs/log-metric", run_id="$r_rp", model_id="$m_rp", **REFUSED),
+    post("runs/log-metric", run_id="$r_rp", model_id="$m_rp", **point("m", 1, -1)),
+    post("runs/log-metric", run_id="$r_rp", model_id="$m_rp", **point("k" * 251, 1)),
+    post("runs/log-metric", run_id="$r_rp", **point("m", 1, "")),
+    patch("logged-models/$m_rp", model_id="$m_rp", status=5),
+)
+
+SCENES = (LIFE, CREATE, LABELS, SEARCH, INPUTS, ODD_INPUTS, REFUSED_POINTS)

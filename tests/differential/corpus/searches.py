@@ -171,7 +171,7 @@ FILTERS = (
     "run_id IN ()",
     "run_id IN '$r_alpha'",
     "run_id in ('$r_alpha',)",
-    "run_id IN ($r_alpha)",
+    "run_id IN (alpha)",
     "run_id IN (1, 2)",
     "run_id NOT IN ('$r_alpha', '$r_beta')",
     "attributes.run_id IN ('$r_alpha', 'nope')",
@@ -387,6 +387,35 @@ OF_RUNS = scene(
     ),
 )
 
+WRONG_BOTH = (
+    ("name = 'a' OR name = 'b'", ["name", "name"]),
+    ("nonsense = 'x'", ["nonsense"]),
+    ("tags.t > 'x'", ["name UP"]),
+    ("gibberish", [""]),
+)
+
+OF_BOTH_WRONG = scene(
+    "search where filter and order are wrong",
+    post("experiments/create", name="$here wrong").keep(e_wr="experiment_id"),
+    *(
+        post("runs/search", experiment_ids=["$e_wr"], filter=text, order_by=order)
+        for text, order in WRONG_BOTH
+    ),
+    post(
+        "runs/search",
+        experiment_ids=["$e_wr"],
+        filter="status = 'a' OR status = 'b'",
+        order_by=["start_time", "start_time"],
+    ),
+    *(
+        post("experiments/search", max_results=5, filter=text, order_by=order)
+        for text, order in WRONG_BOTH
+    ),
+    post("runs/search", experiment_ids=["$e_wr"], filter="gibberish", max_results=0),
+    post("runs/search", experiment_ids=["abc"], filter="gibberish"),
+    post("runs/search", experiment_ids=["$e_wr"], order_by=["x"], page_token="junk"),
+)
+
 EXPERIMENT_FILTERS = (
     "name = '$here search e1'",
     "name != '$here search e1' AND name LIKE '$here search e%'",
@@ -504,4 +533,4 @@ OF_EXPERIMENTS = scene(
     get("experiments/search"),
 )
 
-SCENES = (OF_RUNS, OF_EXPERIMENTS)
+SCENES = (OF_RUNS, OF_BOTH_WRONG, OF_EXPERIMENTS)
