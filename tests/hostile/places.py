@@ -17,6 +17,9 @@ PLACE = {"organization": "acme", "project": "fraud"}
 # MLflow's pages report of themselves is not even looked at.
 TAKES_NOTHING = {
     "runs/search",
+    "datasets/search",
+    "datasets/<dataset_id>/add-experiments",
+    "datasets/<dataset_id>/remove-experiments",
     "logged-models/<model_id>/params",
     "ui-telemetry",
     "gateway-proxy",

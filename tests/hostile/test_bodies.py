@@ -86,7 +86,8 @@ def test_a_body_without_members_is_refused_by_what_needs_some(
             headers={"content-type": JSON_TYPE},  # left out with an empty body
         )
         if writer.takes_nothing:
-            assert response.status_code == 200, error(response)
+            # 404: there is no evaluation dataset of the id in the path.
+            assert response.status_code in (200, 404), error(response)
         else:
             refused_by_mlflow(response, writer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -103,6 +104,8 @@ def free_texts(row: models.Model) -> dict[str, str]:
     }
 
 
+# JSON as text: the script is in the names and the values inside of it.
+FIELDS = json.dumps({"inputs": {HOSTILE: HOSTILE}, "outputs": HOSTILE})
 # What identifies them never changes.
 KEPT = {"package", "packagefile", "auditlog", "multipartupload"}
 
@@ -118,6 +121,8 @@ def poisoned(cast) -> list[models.Model]:
         texts = free_texts(row)
         if row._meta.model_name == "registeredmodel":
             texts.pop("name")  # refused by a constraint: it has a slash
+        if row._meta.model_name == "evaluationdataset":
+            texts["schema"] = FIELDS
         if texts:
             type(row)._base_manager.filter(pk=row.pk).update(**texts)
     return rows
