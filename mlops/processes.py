@@ -70,11 +70,23 @@ def die_with_parent(number: int) -> Callable[[], None]:
 
 
 def end(find: Callable[[], list[int]], patience: float, first: int) -> None:
-    """Send `first` to what `find` finds, then SIGKILL to what is left after a while."""
-    send(find(), first)
-    if not wait_until(lambda: not find(), patience):
-        send(find(), signal.SIGKILL)
-        wait_until(lambda: not find(), patience)
+    """Send `first` to what `find` finds, then SIGKILL to what is left after a while.
+
+    What was found once is waited for: a process loses its environment, by which ours
+    are known, before it lets go of its port.
+    """
+    found: dict[int, int | None] = {}
+
+    def left() -> list[int]:
+        found.update({pid: started_at(pid) for pid in find() if pid not in found})
+        return [
+            pid for pid, start in found.items() if start and start == started_at(pid)
+        ]
+
+    send(left(), first)
+    if not wait_until(lambda: not left(), patience):
+        send(left(), signal.SIGKILL)
+        wait_until(lambda: not left(), patience)
 
 
 def send(targets: list[int], number: int) -> None:

@@ -78,6 +78,23 @@ def test_end_sends_the_signal_then_kills(start):
     assert (willing.wait(), deaf.wait()) == (-signal.SIGTERM, -signal.SIGKILL)
 
 
+SLOW = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), sys.exit()))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_end_waits_for_what_is_found_no_more(start):
+    """A process loses its environment, by which it is found, before its end."""
+    slow = start([sys.executable, "-c", SLOW])
+    assert slow.stdout.readline() == "ready\n"
+    found = iter([[slow.pid]])
+    processes.end(lambda: next(found, []), 20, signal.SIGTERM)
+    assert slow.poll() == 0
+
+
 def test_child_dies_with_a_killed_parent(start):
     code = """
 import subprocess, sys, time
