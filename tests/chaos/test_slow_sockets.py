@@ -179,11 +179,10 @@ def test_slow_clients_of_each_kind_leave_the_others_alone(
 ) -> None:
     """Fewer, and not to their end: what ends them has tests of its own."""
     members = crowd_of(tenant, big_file(tenant), OF_EACH // 2)
+    others = Load(platform.port, log_metrics(tenant), HEALTHY_CONNECTIONS, 4)
     with crowding(platform.port, members):
         time.sleep(1.5)
-        result = load.run(
-            Load(platform.port, log_metrics(tenant), HEALTHY_CONNECTIONS, 4)
-        )
+        result = load.run(others)
     print(result)
     assert set(result.statuses) == {200}
     assert result.statuses[200] > 20

@@ -77,8 +77,9 @@ class Caller:
 
     def _patiently(self, method: str, call: str, body: str | None = None) -> Any:
         """Ask again while told to, for as long as healing may take."""
-        deadline = time.monotonic() + HEALING_SECONDS
         status, reply = self._ask(method, call, body)
+        # From the first answer on: to wait for it may have taken as long by itself.
+        deadline = time.monotonic() + HEALING_SECONDS
         while status == UNAVAILABLE and time.monotonic() < deadline:
             time.sleep(0.1)
             status, reply = self._ask(method, call, body)
