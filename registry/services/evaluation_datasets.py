@@ -19,7 +19,6 @@ from registry.models import (
 from registry.services.limits import demand_room, demand_room_for
 from tenants.context import acting
 from tenants.models import Project
-from tenants.permissions import demand_maintainer
 from tenants.services import deletion
 
 
@@ -67,18 +66,12 @@ def delete_evaluation_dataset(dataset: EvaluationDataset) -> None:
 
     Raises Forbidden when the actor neither made it nor maintains the project.
     """
-    doing = "Deleting somebody else's evaluation dataset"
-    demand_maintainer(acting(), doing, made_by=dataset.created_by)
-    if dataset.deleted_at is None:
-        deletion.put(dataset, deletion.new_mark())
+    deletion.delete_own(dataset)
 
 
 def restore_evaluation_dataset(dataset: EvaluationDataset) -> None:
     """Raises Forbidden like the deletion."""
-    doing = "Restoring somebody else's evaluation dataset"
-    demand_maintainer(acting(), doing, made_by=dataset.created_by)
-    if dataset.deleted_at is not None:
-        deletion.put(dataset, deletion.UNMARKED)
+    deletion.restore_own(dataset)
 
 
 # Tags

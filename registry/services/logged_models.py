@@ -27,7 +27,6 @@ from registry.services.runs import refuse_deleted as refuse_deleted_run
 from registry.storage import ArtifactKey, StoredBlob
 from tenants.context import acting
 from tenants.models import Project
-from tenants.permissions import demand_maintainer
 from tenants.services import deletion
 
 # Slashes and the like would make a name look like a path or like the id of a model.
@@ -90,18 +89,12 @@ def delete_logged_model(model: LoggedModel) -> None:
 
     Raises Forbidden when the actor neither made it nor maintains the project.
     """
-    doing = "Deleting somebody else's logged model"
-    demand_maintainer(acting(), doing, made_by=model.created_by)
-    if model.deleted_at is None:
-        deletion.put(model, deletion.new_mark())
+    deletion.delete_own(model)
 
 
 def restore_logged_model(model: LoggedModel) -> None:
     """Raises Forbidden like the deletion."""
-    doing = "Restoring somebody else's logged model"
-    demand_maintainer(acting(), doing, made_by=model.created_by)
-    if model.deleted_at is not None:
-        deletion.put(model, deletion.UNMARKED)
+    deletion.restore_own(model)
 
 
 @transaction.atomic

@@ -23,7 +23,6 @@ from registry.sql.counters import take_number
 from registry.sql.runs import NewRun
 from tenants.callers import Caller
 from tenants.context import acting, bound_alias
-from tenants.permissions import demand_maintainer
 from tenants.services import deletion
 
 # MLflow keeps a run's name in a tag as well.
@@ -83,16 +82,12 @@ def delete_run(run: Run) -> None:
 
     Raises Forbidden when the actor neither made it nor maintains the project.
     """
-    demand_maintainer(acting(), "Deleting somebody else's run", made_by=run.created_by)
-    if run.deleted_at is None:
-        deletion.put(run, deletion.new_mark())
+    deletion.delete_own(run)
 
 
 def restore_run(run: Run) -> None:
     """Raises Forbidden like the deletion."""
-    demand_maintainer(acting(), "Restoring somebody else's run", made_by=run.created_by)
-    if run.deleted_at is not None:
-        deletion.put(run, deletion.UNMARKED)
+    deletion.restore_own(run)
 
 
 def set_run_tags(run: Run, tags: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from mlops.db.uuid7 import uuid7
 from mlops.errors import InvalidState
 from tenants.context import acting
+from tenants.permissions import demand_maintainer
 
 
 class Mark(TypedDict):
@@ -37,6 +38,27 @@ def put(row: Any, mark: Mark) -> None:
 
 def put_on_all(rows: models.QuerySet, mark: Mark) -> int:
     return rows.update(**mark, updated_at=timezone.now())
+
+
+def delete_own(row: Any) -> None:
+    """Mark a row that its maker may delete, too; deleting it twice changes nothing.
+
+    Raises Forbidden when the actor neither made it nor maintains the project.
+    """
+    demand_maintainer(acting(), _doing("Deleting", row), made_by=row.created_by)
+    if row.deleted_at is None:
+        put(row, new_mark())
+
+
+def restore_own(row: Any) -> None:
+    """Raises Forbidden like the deletion."""
+    demand_maintainer(acting(), _doing("Restoring", row), made_by=row.created_by)
+    if row.deleted_at is not None:
+        put(row, UNMARKED)
+
+
+def _doing(verb: str, row: Any) -> str:
+    return f"{verb} somebody else's {row._meta.verbose_name}"
 
 
 def refuse_deleted(row: Any) -> None:

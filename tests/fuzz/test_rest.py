@@ -266,6 +266,7 @@ def test_rest_answers_a_hundred_thousand_generated_requests(world):
     count = calls(SOAK)
     fuzzer.run(count)
     fuzzer.findings.check()
-    # Of each operation it makes as many; of few calls, the rest is left out.
-    assert fuzzer.findings.asked >= min(100_000, 0.6 * count)
+    # Of few calls, what is no multiple of the operations is left out.
+    least = 0.97 if count == SOAK else 0.6
+    assert fuzzer.findings.asked >= least * count  # 100 000, if nobody says otherwise
     print("Never accepted:", fuzzer.findings.never_accepted)
