@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from mlops.db.uuid7 import floor
-from tenants.querysets import TenantManager, TenantQuerySet
+from tenants.querysets import LiveManager, TenantManager, TenantQuerySet
 
 if TYPE_CHECKING:
     from tenants.context import Actor
@@ -41,5 +41,5 @@ class AlertQuerySet(TenantQuerySet):
 
 PointManager = TenantManager.from_queryset(PointQuerySet)
 DriftReportManager = TenantManager.from_queryset(DriftReportQuerySet)
-AlertRuleManager = TenantManager.from_queryset(AlertRuleQuerySet)
+AlertRuleManager = LiveManager.from_queryset(AlertRuleQuerySet)
 AlertManager = TenantManager.from_queryset(AlertQuerySet)

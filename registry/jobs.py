@@ -6,9 +6,10 @@ import logging
 
 from django.utils import timezone
 
+from mlops.errors import Unavailable
 from mlops.jobs import every
 from registry import storage
-from registry.services import cleanup, uploads
+from registry.services import cleanup, purging, uploads
 from registry.services.scopes import scopes
 from tenants.context import Actor
 from tenants.unscoped import every_organization
@@ -33,6 +34,38 @@ def clean_up_packages(timestamp: int) -> None:
         tally.destroyed,
         tally.blobs,
     )
+
+
+PURGE = "job:purge"
+
+
+# Often, for what somebody has asked to be purged at once.
+@every("*/10 * * * *")
+def purge_deleted(timestamp: int) -> None:
+    """Remove for good what may no longer be restored."""
+    asked, tally = purging.Asked(timezone.now()), purging.Tally()
+    with every_organization(Actor(kind="job", label="purge"), reason="what is due"):
+        owners = purging.now_due(asked.now)
+    for scope in (each for each in scopes(PURGE) if each.organization in owners):
+        bound = scope.bound_as(PURGE, reason="what was deleted long enough ago")
+        try:
+            with purging.alone(scope):
+                for _ in purging.purge(scope, tally, asked, bound):
+                    pass
+        except Unavailable as error:
+            logger.warning("not purged: %s: %s", scope.slug, error)
+    if tally.on_hold:
+        logger.warning("on legal hold, nothing purged: %s", ", ".join(tally.on_hold))
+    if tally.rows:
+        logger.info("purged: %s", dict(tally.rows))
+
+
+@every("29 3 * * *")
+def plan_purges(timestamp: int) -> None:
+    """Date what was deleted by other hands than ours."""
+    for scope in scopes(PURGE):
+        with scope.bound_as(PURGE, reason="dating deletions")():
+            purging.plan_undated(scope)
 
 
 @every("*/5 * * * *")

@@ -16,7 +16,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce
 
 from registry import relations
-from tenants.querysets import TenantManager, TenantQuerySet
+from tenants.querysets import LiveManager, TenantManager, TenantQuerySet
 
 if TYPE_CHECKING:
     from tenants.context import Actor
@@ -98,14 +98,14 @@ class StorageUsageQuerySet(TenantQuerySet):
 
 
 ProjectRowManager = TenantManager.from_queryset(ProjectRowQuerySet)
-ExperimentManager = TenantManager.from_queryset(ExperimentQuerySet)
-RunManager = TenantManager.from_queryset(RunQuerySet)
-LoggedModelManager = TenantManager.from_queryset(LoggedModelQuerySet)
-EvaluationDatasetManager = TenantManager.from_queryset(EvaluationDatasetQuerySet)
-ModelManager = TenantManager.from_queryset(ModelQuerySet)
-ModelVersionManager = TenantManager.from_queryset(ModelVersionQuerySet)
-DeploymentManager = TenantManager.from_queryset(DeploymentQuerySet)
-PackageManager = TenantManager.from_queryset(PackageQuerySet)
+ExperimentManager = LiveManager.from_queryset(ExperimentQuerySet)
+RunManager = LiveManager.from_queryset(RunQuerySet)
+LoggedModelManager = LiveManager.from_queryset(LoggedModelQuerySet)
+EvaluationDatasetManager = LiveManager.from_queryset(EvaluationDatasetQuerySet)
+ModelManager = LiveManager.from_queryset(ModelQuerySet)
+ModelVersionManager = LiveManager.from_queryset(ModelVersionQuerySet)
+DeploymentManager = LiveManager.from_queryset(DeploymentQuerySet)
+PackageManager = LiveManager.from_queryset(PackageQuerySet)
 ProtectionRuleManager = TenantManager.from_queryset(ProtectionRuleQuerySet)
 RetentionRuleManager = TenantManager.from_queryset(RetentionRuleQuerySet)
 StorageUsageManager = TenantManager.from_queryset(StorageUsageQuerySet)

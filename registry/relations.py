@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.apps import apps
 from django.db.models import CharField, F, OuterRef, Q, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models.functions import Cast, Concat, Replace
 
 if TYPE_CHECKING:
     from registry.models import LoggedModel, Package, Run
@@ -62,7 +62,9 @@ def strict_relations(*, spare: int = 0) -> Iterator[None]:
 
 
 def all_packages() -> PackageQuerySet:
-    packages: PackageQuerySet = apps.get_model("registry", "Package").objects.all()
+    """With the deleted ones: that they do not count is said in `live()` alone."""
+    manager = apps.get_model("registry", "Package").objects
+    packages: PackageQuerySet = manager.with_deleted()
     return packages
 
 
@@ -163,6 +165,16 @@ def packages_of_outer_run() -> PackageQuerySet:
             project_id=OuterRef("project_id"),
             name=Concat(Value(PREFIX), Cast(OuterRef("iid"), CharField())),
         )
+    )
+
+
+def packages_of_outer_model() -> PackageQuerySet:
+    """Packages of the logged model in the outer query, deleted ones as well."""
+    key = Replace(Cast(OuterRef("pk"), CharField()), Value("-"), Value(""))
+    return all_packages().filter(
+        organization_id=OuterRef("organization_id"),
+        project_id=OuterRef("project_id"),
+        name=Concat(Value(MODEL_PREFIX), key),
     )
 
 

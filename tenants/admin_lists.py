@@ -171,7 +171,11 @@ class OrganizationFilter(TextFilter):
         if words == "none":
             return queryset.filter(organization_id__isnull=True)
         key = as_uuid(words)
-        named = Organization.objects.filter(slug=words).values_list("pk", flat=True)
+        named = (
+            Organization.objects.with_deleted()
+            .filter(slug=words)
+            .values_list("pk", flat=True)
+        )
         return queryset.filter(organization_id__in=[key] if key else list(named))
 
 

@@ -80,6 +80,11 @@ def list_url(model: str, **filters: Any) -> str:
     return f"{address}?{urlencode(filters)}" if filters else address
 
 
+def timeline_url(**asked: Any) -> str:
+    """The history of an object, by its object_type and object_id, or of an actor."""
+    return f"{reverse('admin:audit_auditlog_timeline')}?{urlencode(asked)}"
+
+
 def link_to(row: models.Model | None, text: Any = "") -> SafeString | str:
     if row is None:
         return NOTHING

@@ -28,6 +28,7 @@ from unfold.sites import UnfoldAdminSite
 
 from mlops.api.exceptions import domain_error
 from mlops.errors import DomainError, Forbidden
+from mlops.telemetry import line_of
 from tenants import sql
 from tenants.accounts.second_factor import set_up_first
 from tenants.admin_panels import Overview, change_url, owner_of
@@ -39,7 +40,6 @@ from tenants.admin_support import (
     entered,
     entries_of,
     entry_of,
-    id_of,
     record_denial,
     staff_of,
 )
@@ -214,7 +214,7 @@ def run_unscoped(
     view: AdminView, request: HttpRequest, *args: Any, **kwargs: Any
 ) -> HttpResponseBase:
     staff = staff_of(request)
-    with every_organization(staff, request_id=id_of(request), reason=REASON):
+    with every_organization(staff, request_line=line_of(request), reason=REASON):
         response = view(request, *args, **kwargs)
         if isinstance(response, TemplateResponse):
             # Templates query while they render.
@@ -236,7 +236,7 @@ def run_by_grant(
         record_denial(request, entry)
         raise Forbidden(ONLY_READING)
     staff, reason = staff_of(request, entry), f"support grant {entry.id}"
-    with tenant_transaction(staff, request_id=id_of(request), reason=reason):
+    with tenant_transaction(staff, request_line=line_of(request), reason=reason):
         response = view(request, *args, **kwargs)
         if isinstance(response, TemplateResponse):
             response = response if response.is_rendered else response.render()
@@ -252,7 +252,7 @@ def record_look(request: HttpRequest, staff: Actor) -> None:
         row = None  # The queue numbers its jobs; the trail names objects by UUID.
     owner = str(owner_of(row) or "") if row else ""
     if owner:
-        sql.bind(settings.ADMIN_ALIAS, owner, str(staff), id_of(request), REASON)
+        sql.bind(settings.ADMIN_ALIAS, owner, str(staff), line_of(request), REASON)
     record("admin.viewed", target=row, path=request.path[:500])
 
 

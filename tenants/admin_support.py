@@ -24,6 +24,7 @@ from unfold.widgets import (
 )
 
 from mlops.errors import Forbidden, InvalidInput, NotFound
+from mlops.telemetry import line_of
 from tenants import sql
 from tenants.context import Actor, binding, record, tenant_transaction
 from tenants.models import Organization, SupportGrant, User
@@ -99,16 +100,12 @@ def staff_of(request: HttpRequest, entry: Entry | None = None) -> Actor:
     )
 
 
-def id_of(request: HttpRequest) -> str:
-    return request.request_id  # type: ignore[attr-defined]
-
-
 def record_denial(request: HttpRequest, entry: Entry | None) -> None:
     """Enter who was kept from which page, in the trail of where they were."""
     staff = staff_of(request, entry)
     owner = staff.organization_id
     with transaction.atomic(), binding(owner, staff):
-        sql.bind(DEFAULT_DB_ALIAS, str(owner or ""), str(staff), id_of(request), "")
+        sql.bind(DEFAULT_DB_ALIAS, str(owner or ""), str(staff), line_of(request), "")
         record("admin.entered", outcome="denied", path=request.path[:500])
 
 
@@ -189,7 +186,7 @@ def _leave(request: HttpRequest) -> None:
 
 
 def _note(action: str, request: HttpRequest, entry: Entry) -> None:
-    with tenant_transaction(staff_of(request, entry), request_id=id_of(request)):
+    with tenant_transaction(staff_of(request, entry), request_line=line_of(request)):
         record(action, target=SupportGrant(pk=entry.id))
 
 
@@ -208,7 +205,7 @@ def _ask(request: HttpRequest, question: Question) -> None:
         label=person.get_username(),
         organization_id=organization_id,
     )
-    with tenant_transaction(staff, request_id=id_of(request)):
+    with tenant_transaction(staff, request_line=line_of(request)):
         support.request_grant(
             Organization(pk=organization_id),
             staff=User.objects.get(pk=person.pk),

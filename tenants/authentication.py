@@ -152,7 +152,7 @@ def admit(
     organization: str | None = None,
     project: str | None = None,
     workspace: str | None = None,
-    request_id: str = "",
+    request_line: str = "",
 ) -> Actor:
     """Return the actor, with the transaction bound to its organization.
 
@@ -160,7 +160,7 @@ def admit(
     and project, weighs the permission and binds. Raises Unauthenticated, NotFound,
     Forbidden or InvalidInput.
     """
-    row = _ask(credential, permission, organization, project, workspace, request_id)
+    row = _ask(credential, permission, organization, project, workspace, request_line)
     if row[0] != "ok":
         raise refusal(row[0], permission)
     return _actor(row, credential)
@@ -184,7 +184,7 @@ def _ask(
     organization: str | None,
     project: str | None = None,
     workspace: str | None = None,
-    request_id: str = "",
+    request_line: str = "",
 ) -> tuple[Any, ...]:
     return sql.admit(
         credential.public_id,
@@ -198,7 +198,7 @@ def _ask(
         sorted(ROLES[permission]),
         permission not in OF_ORGANIZATION,
         permission in OPT_IN,
-        request_id,
+        request_line,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest
 
+from mlops.telemetry import line_of
 from tenants import authentication
 from tenants.authentication import Credential, credential_of
 from tenants.middleware import UNSAFE, WORKSPACE_HEADER, refuse_cross_site
@@ -30,7 +31,7 @@ class Caller:
     organization: str | None = None
     project: str | None = None
     workspace: str | None = None
-    request_id: str = ""
+    request_line: str = ""
     user_agent: str = ""
 
     @property
@@ -49,7 +50,7 @@ class Caller:
             "roles": roles_for(self.permission),
             "needs_project": self.permission not in OF_ORGANIZATION,
             "opt_in": self.permission in OPT_IN,
-            "request_id": self.request_id,
+            "request_line": self.request_line,
         }
 
     def check(self) -> None:
@@ -64,7 +65,7 @@ class Caller:
                 organization=self.organization,
                 project=self.project,
                 workspace=self.workspace,
-                request_id=self.request_id,
+                request_line=self.request_line,
             )
 
 
@@ -87,6 +88,6 @@ def caller_of(
         names.get("organization"),
         names.get("project"),
         request.META.get(WORKSPACE_HEADER),
-        request.request_id,  # type: ignore[attr-defined]
+        line_of(request),
         request.META.get("HTTP_USER_AGENT", ""),
     )

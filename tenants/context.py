@@ -1,6 +1,6 @@
 """Who acts, for which organization and why: all that the database hears of a request.
 
-Four transaction-local settings (`app.organization_id`, `app.actor`, `app.request_id`,
+Four transaction-local settings (`app.organization_id`, `app.actor`, `app.request`,
 `app.reason`) and `record()` are the whole contract with row-level security and with the
 audit triggers. They live and die with the transaction, so a pooled connection never
 carries one tenant's context into the next request.
@@ -120,7 +120,7 @@ def tenant_transaction(
     actor: Actor,
     organization: UUID | None = None,
     *,
-    request_id: str = "",
+    request_line: str = "",
     reason: str = "",
     using: str = DEFAULT_DB_ALIAS,
 ) -> Iterator[Actor]:
@@ -129,7 +129,7 @@ def tenant_transaction(
     if organization is None:
         raise TenantContextMissing
     with transaction.atomic(using=using), binding(organization, actor, using):
-        sql.bind(using, str(organization), str(actor), request_id, reason)
+        sql.bind(using, str(organization), str(actor), request_line, reason)
         yield actor
 
 
@@ -145,6 +145,11 @@ def acting_as(
     actor = Actor(kind=kind, label=label, organization_id=organization)
     with tenant_transaction(actor, reason=reason, using=settings.ADMIN_ALIAS):
         yield actor
+
+
+def say_why(reason: str) -> None:
+    """Give the reason for all that the transaction changes from here on."""
+    sql.say_why(bound_alias() or DEFAULT_DB_ALIAS, reason[:500])
 
 
 def record(

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from mlops import throttles
 from mlops.addresses import origin_of, prefix_of
 from mlops.errors import TooManyRequests, Unauthenticated
+from mlops.telemetry import line_of
 from tenants import sql
 from tenants.authentication import Credential, read_header
 from tenants.context import Actor, record, tenant_transaction
@@ -73,7 +74,7 @@ def _alarm(
     )
     somebody = Actor("anonymous", label=prefix, organization_id=organization)
     try:
-        with tenant_transaction(somebody, request_id=str(request.request_id)):  # type: ignore[attr-defined]
+        with tenant_transaction(somebody, request_line=line_of(request)):
             record(
                 "token.reused",
                 target=ApiToken(pk=token),

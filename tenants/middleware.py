@@ -23,6 +23,7 @@ from django.http import HttpRequest, HttpResponseBase
 from mlops.api.exceptions import domain_error, response_of
 from mlops.db.retries import retrying
 from mlops.errors import DomainError, Forbidden, TooManyRequests, Unauthenticated
+from mlops.telemetry import line_of
 from tenants import throttles, usage
 from tenants.authentication import Credential, admit, credential_of
 from tenants.context import Actor, binding
@@ -183,7 +184,7 @@ def enter(
     permission: str,
     kwargs: dict[str, Any],
 ) -> Actor:
-    request_id = request.request_id  # type: ignore[attr-defined]
+    request_line = line_of(request)
     if permission != SIGNED_IN:
         return admit(
             credential,
@@ -191,12 +192,12 @@ def enter(
             organization=kwargs.get("organization"),
             project=kwargs.get("project"),
             workspace=request.META.get(WORKSPACE_HEADER),
-            request_id=request_id,
+            request_line=request_line,
         )
     if credential.user_id:
         name = request.user.get_username()
         return Actor(kind="user", id=credential.user_id, label=name)
-    return admit(credential, Permission.ORGANIZATION_READ, request_id=request_id)
+    return admit(credential, Permission.ORGANIZATION_READ, request_line=request_line)
 
 
 def permission_of(view: Any, request: HttpRequest) -> str:

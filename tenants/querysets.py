@@ -58,9 +58,6 @@ class TenantQuerySet(models.QuerySet):
     def in_project(self, project_id: UUID) -> Self:
         return self.filter(project_id=project_id)
 
-    def live(self) -> Self:
-        return self.filter(deleted_at__isnull=True)
-
     def fetch(self, **lookup: Any) -> Any:
         """Return the one row, or raise NotFound in the same words for every reason."""
         try:
@@ -79,6 +76,26 @@ class TenantManager(models.Manager):
         return super().get_queryset().filter(BelongsToTenant(F(self.tenant_column)))
 
 
+class LiveManager(TenantManager):
+    """The default manager of what may be deleted and restored: it hides the deleted.
+
+    `Model.objects.with_deleted()` and `parent.children.with_deleted()` show them; the
+    base manager, by which a foreign key finds its row, hides nothing.
+    """
+
+    def get_queryset(self) -> Any:
+        return self._of_tenant().filter(deleted_at__isnull=True)
+
+    def with_deleted(self) -> Any:
+        rows = self._of_tenant()
+        # What `parent.children` is adds its parent here.
+        narrow = getattr(self, "_apply_rel_filters", None)
+        return narrow(rows) if narrow else rows
+
+    def _of_tenant(self) -> Any:
+        return super().get_queryset()
+
+
 class OrganizationQuerySet(TenantQuerySet):
     """The organization is its own tenant: its column is `id`."""
 
@@ -86,7 +103,7 @@ class OrganizationQuerySet(TenantQuerySet):
         return self
 
 
-class OrganizationManager(TenantManager):
+class OrganizationManager(LiveManager):
     tenant_column = "id"
 
 
@@ -146,8 +163,10 @@ class InvitationQuerySet(MemberQuerySet):
 
 
 RowManager = TenantManager.from_queryset(TenantQuerySet)
+LiveRowManager = LiveManager.from_queryset(TenantQuerySet)
 OrganizationRowManager = OrganizationManager.from_queryset(OrganizationQuerySet)
-ProjectManager = TenantManager.from_queryset(ProjectQuerySet)
+ProjectManager = LiveManager.from_queryset(ProjectQuerySet)
 MemberManager = TenantManager.from_queryset(MemberQuerySet)
+LiveMemberManager = LiveManager.from_queryset(MemberQuerySet)
 TokenManager = TenantManager.from_queryset(TokenQuerySet)
 InvitationManager = TenantManager.from_queryset(InvitationQuerySet)

@@ -19,6 +19,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 from django.http import HttpRequest
 
+from mlops.telemetry import METHODS, line_of
 from tenants import sql
 from tenants.authentication import Credential, identify
 from tenants.context import Actor, binding, record
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 REFUSED = frozenset({403, 404})
 WINDOW_SECONDS = 60
-# A caller makes up as many others as it likes; they count as one.
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Beyond this many at once the counts start anew: memory matters more than they do.
 MOST_KEYS = 10_000
 # Counts of windows that are over, written along with another refusal.
@@ -68,7 +67,7 @@ def record_refusal(
     try:
         refusal.actor = getattr(request, "actor", None) or identify(credential, names)
         for each in (refusal, *_overdue(now)):
-            _write(each, str(getattr(request, "request_id", "")))
+            _write(each, line_of(request))
     except DatabaseError:
         logger.exception("A refusal could not be recorded.")
 
@@ -100,14 +99,14 @@ def _overdue(now: float) -> Iterator[Refusal]:
     yield from found
 
 
-def _write(refusal: Refusal, request_id: str) -> None:
+def _write(refusal: Refusal, request_line: str) -> None:
     """A person who is no member of what was reached for leaves word with nobody's."""
     actor = refusal.actor
     if actor is None:
         return
     organization = str(actor.organization_id or "")
     with transaction.atomic(), binding(actor.organization_id, actor):
-        sql.bind(DEFAULT_DB_ALIAS, organization, str(actor), request_id, "")
+        sql.bind(DEFAULT_DB_ALIAS, organization, str(actor), request_line, "")
         record(
             "request.refused",
             outcome="denied",

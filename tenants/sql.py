@@ -12,8 +12,9 @@ from django.db import connection, connections
 # One statement, so that binding costs one round trip.
 BIND = """
 SELECT set_config('app.organization_id', %s, true), set_config('app.actor', %s, true),
-       set_config('app.request_id', %s, true), set_config('app.reason', %s, true)
+       set_config('app.request', %s, true), set_config('app.reason', %s, true)
 """
+SAY_WHY = "SELECT set_config('app.reason', %s, true)"
 
 # Authenticates, resolves organization and project, weighs the permission and, when the
 # verdict is "ok", binds the transaction: all a request needs before its own work.
@@ -29,7 +30,7 @@ FROM_CALLER = """
 FROM tenants_admit(%(public_id)s, %(digest)b, %(user)s, %(username)s,
                    %(organization)s, %(project)s, %(workspace)s,
                    %(permission)s, %(roles)s, %(needs_project)s, %(opt_in)s,
-                   %(request_id)s)
+                   %(request_line)s)
      AS caller
 """
 
@@ -76,10 +77,15 @@ AUDIT_RECORD = "SELECT audit_record(%s, %s, %s, %s, %s::jsonb)"
 
 
 def bind(
-    using: str, organization: str, actor: str, request_id: str, reason: str
+    using: str, organization: str, actor: str, request_line: str, reason: str
 ) -> None:
     with connections[using].cursor() as cursor:
-        cursor.execute(BIND, [organization, actor, request_id, reason])
+        cursor.execute(BIND, [organization, actor, request_line, reason])
+
+
+def say_why(using: str, reason: str) -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute(SAY_WHY, [reason])
 
 
 def admit(*arguments: Any) -> tuple[Any, ...]:
@@ -136,9 +142,11 @@ def note_uses(
         return int(cursor.fetchone()[0])
 
 
-def revoke_leaked(public_id: str | None, digest: bytes | None, request_id: str) -> bool:
+def revoke_leaked(
+    public_id: str | None, digest: bytes | None, request_line: str
+) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(REVOKE_LEAKED, [public_id, digest, request_id])
+        cursor.execute(REVOKE_LEAKED, [public_id, digest, request_line])
         return bool(cursor.fetchone()[0])
 
 

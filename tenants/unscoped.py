@@ -14,7 +14,7 @@ from tenants.context import EVERY, Actor, binding
 
 @contextmanager
 def every_organization(
-    actor: Actor, *, request_id: str = "", reason: str
+    actor: Actor, *, request_line: str = "", reason: str
 ) -> Iterator[None]:
     """See and change rows of all organizations, in one transaction of the role
     that row-level security does not bind.
@@ -24,5 +24,5 @@ def every_organization(
     """
     alias = settings.ADMIN_ALIAS
     with transaction.atomic(using=alias), binding(EVERY, actor, alias):
-        sql.bind(alias, "", str(actor), request_id, reason)
+        sql.bind(alias, "", str(actor), request_line, reason)
         yield

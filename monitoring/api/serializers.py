@@ -82,6 +82,7 @@ class AlertRuleSerializer(RowSerializer):
             "created_by",
             *STAMPS,
             "deleted_at",
+            "purge_after",
         ]
         read_only_fields = ["created_by", "deleted_at"]
 

@@ -23,6 +23,7 @@ from monitoring.api.serializers import (
 from monitoring.models import Alert, AlertRule, DriftReport
 from monitoring.services import alerts, rules
 from registry.models import Deployment
+from registry.services import deployments
 from tenants.api.base import (
     ChangeMixin,
     ProjectViewSet,
@@ -30,7 +31,7 @@ from tenants.api.base import (
     RestoreMixin,
     changes_of,
 )
-from tenants.permissions import Permission
+from tenants.permissions import Permission, demand
 
 
 class DriftReportViewSet(ReadMixin, ProjectViewSet):
@@ -54,7 +55,7 @@ class DriftReportViewSet(ReadMixin, ProjectViewSet):
 class AlertRuleViewSet(
     ReadMixin, mixins.CreateModelMixin, ChangeMixin, RestoreMixin, ProjectViewSet
 ):
-    queryset = AlertRule.objects.all()
+    queryset = AlertRule.objects.with_deleted()
     serializer_class = AlertRuleSerializer
     filterset_class = AlertRuleFilterSet
     needs = {
@@ -82,6 +83,11 @@ class AlertRuleViewSet(
 
     def perform_destroy(self, rule: AlertRule) -> None:
         rules.delete_rule(rule)
+
+    def restore_parent(self, rule: AlertRule) -> None:
+        if rule.deployment is not None:
+            demand(self.actor, Permission.REGISTRY_DELETE, "Restoring the deployment")
+            deployments.restore_deployment(rule.deployment)
 
     def perform_restore(self, rule: AlertRule) -> None:
         rules.restore_rule(rule)

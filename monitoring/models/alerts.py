@@ -5,7 +5,7 @@ from django.db.models import F, Q
 
 from monitoring.querysets import AlertManager, AlertRuleManager
 from registry.models import Deployment
-from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
+from tenants.models import ALIVE, Project, SoftDeleted, TenantModel, purge_index
 
 
 class RuleKind(models.TextChoices):
@@ -80,6 +80,8 @@ class AlertRule(TenantModel, SoftDeleted):
             ),
             # Read by a deployment's page: what watches it.
             models.Index(fields=["deployment"], name="alert_rules_of_deployment"),
+            # Read by the purge.
+            purge_index("alert_rules"),
         ]
         constraints = [
             models.UniqueConstraint(

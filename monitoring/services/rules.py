@@ -52,20 +52,21 @@ def delete_rule(rule: AlertRule) -> None:
     """Mark it and resolve what it has open, with that reason."""
     if rule.deleted_at is None:
         resolve_alerts_of(rule, resolution="rule deleted")
-        deletion.put(rule, deletion.new_mark())
+        deletion.put(rule, deletion.new_mark(rule))
 
 
 def restore_rule(rule: AlertRule) -> AlertRule:
     """Raises Conflict when another live rule has its name; its alerts stay resolved."""
     if rule.deleted_at is None:
         return rule
-    siblings = AlertRule.objects.in_project(rule.project_id).live()
+    deletion.refuse_orphan(rule.deployment)
+    siblings = AlertRule.objects.in_project(rule.project_id)
     if twin := siblings.filter(name=rule.name).first():
         raise Conflict(
             f"Name {rule.name!r} of the deleted rule {rule.pk} belongs to rule"
             f" {twin.pk} now. Rename that one, for example to"
-            f" {rule.name + '-restored'!r}, then restore."
+            f" {deletion.free_name(rule.name, siblings, longest=200)!r}, then restore."
         )
     with claiming(NOUN, name=rule.name):
-        deletion.put(rule, deletion.UNMARKED)
+        deletion.restore(rule)
     return rule

@@ -10,6 +10,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from registry.admin.parts import run_line, tags_panel, text
+from registry.admin.purging import Purgeable
 from registry.admin.searching import SearchedByFilter
 from registry.models import Dataset, Experiment, ExperimentTag, Run
 from registry.models.runs import moment
@@ -22,7 +23,7 @@ from tenants.models import Project
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(Restorable, Dated, SearchedByFilter):
+class ExperimentAdmin(Purgeable, Restorable, Dated, SearchedByFilter):
     list_display = ("title", "where", "runs", "last_run", "state", "created")
     list_filter = (
         ("organization", AutocompleteSelectFilter),
@@ -68,9 +69,8 @@ class ExperimentAdmin(Restorable, Dated, SearchedByFilter):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         # By experiment_runs_newest, one look per row.
-        newest = Run.objects.filter(
-            experiment_id=OuterRef("pk"), deleted_at__isnull=True
-        ).order_by("-start_time_ms")
+        newest = Run.objects.filter(experiment_id=OuterRef("pk"))
+        newest = newest.order_by("-start_time_ms")
         started = Subquery(newest.values("start_time_ms")[:1])
         return super().get_queryset(request).annotate(last_started_ms=started)
 
@@ -90,7 +90,7 @@ class ExperimentAdmin(Restorable, Dated, SearchedByFilter):
         return when(moment(row.last_started_ms))
 
     def panels(self, request: HttpRequest, row: Experiment) -> list[Panel]:
-        runs = Run.objects.filter(experiment_id=row.pk, deleted_at__isnull=True)
+        runs = Run.objects.filter(experiment_id=row.pk)
         tags = ExperimentTag.objects.filter(
             organization_id=row.organization_id, experiment_id=row.pk
         )

@@ -108,7 +108,7 @@ class LoggedModelAdmin(StrictList, Restorable, Dated, TenantAdmin):
 
     def panels(self, request: HttpRequest, row: LoggedModel) -> list[Panel]:
         mine = {"organization_id": row.organization_id, "logged_model_id": row.pk}
-        versions = ModelVersion.objects.filter(logged_model_id=row.pk)
+        versions = ModelVersion.objects.with_deleted().filter(logged_model_id=row.pk)
         return [
             metrics_panel(LoggedModelMetric.objects.filter(**mine)),
             params_panel(LoggedModelParam.objects.filter(**mine)),

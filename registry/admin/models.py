@@ -22,6 +22,7 @@ from registry.admin.parts import (
     version_line,
     version_name,
 )
+from registry.admin.purging import Purgeable
 from registry.models import (
     Alias,
     Deployment,
@@ -56,7 +57,7 @@ STATUS_TONES = {
 
 
 @admin.register(RegisteredModel)
-class RegisteredModelAdmin(Restorable, Dated, TenantAdmin):
+class RegisteredModelAdmin(Purgeable, Restorable, Dated, TenantAdmin):
     list_display = (
         "title",
         "where",
@@ -110,12 +111,11 @@ class RegisteredModelAdmin(Restorable, Dated, TenantAdmin):
             "registered_model_id": OuterRef("pk"),
         }
         versions = ModelVersion.objects.filter(**mine).order_by("-version")
-        live = versions.filter(deleted_at__isnull=True)
-        served = live.filter(stage=Stage.PRODUCTION)
+        served = versions.filter(stage=Stage.PRODUCTION)
         aliases = Alias.objects.filter(**mine).order_by("name")
         rows = super().get_queryset(request)
         return rows.annotate(
-            latest_live=Subquery(live.values("version")[:1]),
+            latest_live=Subquery(versions.values("version")[:1]),
             production=ArraySubquery(served.values("version")[:5]),
             alias_names=ArraySubquery(aliases.values("name")[:5]),
         )
@@ -142,7 +142,9 @@ class RegisteredModelAdmin(Restorable, Dated, TenantAdmin):
 
     def panels(self, request: HttpRequest, row: RegisteredModel) -> list[Panel]:
         mine = {"organization_id": row.organization_id, "registered_model_id": row.pk}
-        versions = ModelVersion.objects.filter(**mine).order_by("-version")
+        versions = (
+            ModelVersion.objects.with_deleted().filter(**mine).order_by("-version")
+        )
         newest = versions.select_related("registered_model")[:20]
         aliases = Alias.objects.filter(**mine).order_by("name")
         named = aliases.select_related("model_version__registered_model")[:50]
@@ -277,7 +279,7 @@ class ModelVersionAdmin(Restorable, Dated, TenantAdmin):
 
     def panels(self, request: HttpRequest, row: ModelVersion) -> list[Panel]:
         mine = {"organization_id": row.organization_id, "model_version_id": row.pk}
-        serving = Deployment.objects.filter(**mine).order_by("-id")[:20]
+        serving = Deployment.objects.with_deleted().filter(**mine).order_by("-id")[:20]
         lines = [
             [link_to(each), deployment_badge(each), when(each.deployed_at)]
             for each in serving

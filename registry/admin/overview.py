@@ -61,7 +61,7 @@ def recent_line(run: Run) -> list[Any]:
 
 
 def deployments_panel() -> Panel:
-    newest = Deployment.objects.filter(deleted_at__isnull=True).select_related(
+    newest = Deployment.objects.select_related(
         "project", "organization", "model_version__registered_model"
     )
     return Panel(

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from unfold.decorators import display
 
 from mlops.streams import Download, download_response
+from mlops.telemetry import line_of
 from registry.admin.facts import PartAdmin
 from registry.admin.previews import image_response, pickle_badge, preview_panel
 from registry.models import PackageFile
@@ -102,9 +103,9 @@ class PackageFileAdmin(PartAdmin):
 
 def bind_to_owner(request: HttpRequest, file: PackageFile) -> None:
     """Superusers work across organizations; the entry belongs into the file's own."""
-    request_id = request.request_id  # type: ignore[attr-defined]
+    request_line = line_of(request)
     using = bound_alias() or DEFAULT_DB_ALIAS
-    sql.bind(using, str(file.organization_id), str(acting()), request_id, "admin")
+    sql.bind(using, str(file.organization_id), str(acting()), request_line, "admin")
 
 
 def read_file(file: PackageFile, start: int, length: int) -> BlobStream:

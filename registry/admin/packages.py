@@ -128,7 +128,7 @@ class PackageAdmin(Restorable, Dated, TenantAdmin):
         return link_to(run_of(row) or logged_model_of(row))
 
     def panels(self, request: HttpRequest, row: Package) -> list[Panel]:
-        versions = ModelVersion.objects.filter(
+        versions = ModelVersion.objects.with_deleted().filter(
             organization_id=row.organization_id,
             project_id=row.project_id,
             package_id=row.pk,
@@ -141,22 +141,30 @@ def run_of(package: Package) -> Run | None:
     number = package.name.removeprefix(PREFIX)
     if number == package.name or not number.isdecimal():
         return None
-    return Run.objects.filter(
-        organization_id=package.organization_id,
-        project_id=package.project_id,
-        iid=int(number),
-    ).first()
+    return (
+        Run.objects.with_deleted()
+        .filter(
+            organization_id=package.organization_id,
+            project_id=package.project_id,
+            iid=int(number),
+        )
+        .first()
+    )
 
 
 def logged_model_of(package: Package) -> LoggedModel | None:
     digits = package.name.removeprefix(MODEL_PREFIX)
     if digits == package.name:
         return None
-    return LoggedModel.objects.filter(
-        organization_id=package.organization_id,
-        project_id=package.project_id,
-        pk=UUID(digits),
-    ).first()
+    return (
+        LoggedModel.objects.with_deleted()
+        .filter(
+            organization_id=package.organization_id,
+            project_id=package.project_id,
+            pk=UUID(digits),
+        )
+        .first()
+    )
 
 
 @admin.register(Blob)

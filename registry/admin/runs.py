@@ -25,6 +25,7 @@ from registry.admin.parts import (
     text,
     versions_panel,
 )
+from registry.admin.purging import Purgeable
 from registry.admin.searching import SearchedByFilter
 from registry.models import (
     LatestMetric,
@@ -47,7 +48,7 @@ POINTS_OF_A_CURVE = 200
 
 
 @admin.register(Run)
-class RunAdmin(StrictList, Restorable, Dated, SearchedByFilter):
+class RunAdmin(StrictList, Purgeable, Restorable, Dated, SearchedByFilter):
     """Runs with their packages: three queries for any page of any size."""
 
     list_display = (
@@ -134,7 +135,7 @@ class RunAdmin(StrictList, Restorable, Dated, SearchedByFilter):
     def panels(self, request: HttpRequest, row: Run) -> list[Panel]:
         mine = {"organization_id": row.organization_id, "run_id": row.pk}
         metrics = list(LatestMetric.objects.filter(**mine).order_by("name")[:SHOWN])
-        versions = ModelVersion.objects.filter(run_id=row.pk)
+        versions = ModelVersion.objects.with_deleted().filter(run_id=row.pk)
         return [
             *curves_panels(row, [m.name for m in metrics if m.step]),
             metrics_panel(metrics),

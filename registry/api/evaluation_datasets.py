@@ -12,7 +12,8 @@ from registry.api.searching import SearchFilter, SearchPagination
 from registry.api.serializers import STAMPS
 from registry.models import EvaluationDataset, EvaluationDatasetExperiment
 from registry.search.fields import EVALUATION_DATASETS
-from tenants.api.base import ProjectViewSet, ReadMixin
+from registry.services import evaluation_datasets
+from tenants.api.base import ProjectViewSet, ReadMixin, RestoreMixin
 from tenants.api.fields import RowSerializer, Tags
 from tenants.api.filters import LiveFilterSet
 from tenants.permissions import Permission
@@ -74,10 +75,10 @@ class EvaluationDatasetFilterSet(LiveFilterSet):
 LINKS = EvaluationDatasetExperiment.objects.select_related("experiment").order_by("id")
 
 
-class EvaluationDatasetViewSet(ReadMixin, ProjectViewSet):
+class EvaluationDatasetViewSet(ReadMixin, RestoreMixin, ProjectViewSet):
     """Evaluation datasets; MLflow's clients are who writes them."""
 
-    queryset = EvaluationDataset.objects.prefetch_related(
+    queryset = EvaluationDataset.objects.with_deleted().prefetch_related(
         "tags", Prefetch("links", LINKS)
     )
     serializer_class = EvaluationDatasetSerializer
@@ -89,4 +90,12 @@ class EvaluationDatasetViewSet(ReadMixin, ProjectViewSet):
     needs = {
         "list": Permission.TRACKING_READ,
         "retrieve": Permission.TRACKING_READ,
+        "destroy": Permission.TRACKING_DELETE,
+        "restore": Permission.TRACKING_DELETE,
     }
+
+    def perform_destroy(self, dataset: EvaluationDataset) -> None:
+        evaluation_datasets.delete_evaluation_dataset(dataset)
+
+    def perform_restore(self, dataset: EvaluationDataset) -> None:
+        evaluation_datasets.restore_evaluation_dataset(dataset)

@@ -12,7 +12,8 @@ from registry.api.strict import StrictReadMixin
 from registry.api.viewsets import summed_packages
 from registry.models import LoggedModel, LoggedModelMetric
 from registry.search.fields import LOGGED_MODELS
-from tenants.api.base import ProjectViewSet
+from registry.services import experiments, logged_models
+from tenants.api.base import ProjectViewSet, RestoreMixin
 from tenants.api.fields import Number, RowSerializer, Tags
 from tenants.api.filters import LiveFilterSet
 from tenants.permissions import Permission
@@ -85,10 +86,10 @@ class LoggedModelFilterSet(LiveFilterSet):
     list=extend_schema(parameters=[EXPAND]),
     retrieve=extend_schema(parameters=[EXPAND]),
 )
-class LoggedModelViewSet(ExpandMixin, StrictReadMixin, ProjectViewSet):
+class LoggedModelViewSet(ExpandMixin, StrictReadMixin, RestoreMixin, ProjectViewSet):
     """Logged models as runs made them; MLflow's clients are who writes them."""
 
-    queryset = LoggedModel.objects.select_related("experiment")
+    queryset = LoggedModel.objects.with_deleted().select_related("experiment")
     serializer_class = LoggedModelSerializer
     filterset_class = LoggedModelFilterSet
     expansions = {
@@ -109,4 +110,15 @@ class LoggedModelViewSet(ExpandMixin, StrictReadMixin, ProjectViewSet):
     needs = {
         "list": Permission.TRACKING_READ,
         "retrieve": Permission.TRACKING_READ,
+        "destroy": Permission.TRACKING_DELETE,
+        "restore": Permission.TRACKING_DELETE,
     }
+
+    def perform_destroy(self, model: LoggedModel) -> None:
+        logged_models.delete_logged_model(model)
+
+    def restore_parent(self, model: LoggedModel) -> None:
+        experiments.restore_experiment(model.experiment)
+
+    def perform_restore(self, model: LoggedModel) -> None:
+        logged_models.restore_logged_model(model)

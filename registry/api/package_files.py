@@ -19,10 +19,8 @@ from django.http import (
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header, parse_etags
 
-from mlops.api.exceptions import response_of
-from mlops.api.parsing import read_query
 from mlops.archives import Entry, zipped
-from mlops.errors import DomainError, InvalidInput
+from mlops.errors import InvalidInput
 from mlops.streams import (
     HARMLESS,
     Download,
@@ -38,31 +36,11 @@ from registry.services.downloads import note_download
 from registry.services.packages import FileRow, files_below, remove_file
 from registry.services.pushes import PUSHED_STATUSES, PUSHED_TYPES, Push
 from registry.storage import ArtifactKey, BlobStream, StoredBlob, open_blob, put_blob
+from tenants.api.streams import known_query, streaming
 from tenants.permissions import Permission
-from tenants.streaming import Entrance, Streaming
+from tenants.streaming import Entrance
 
 PUSH_PARAMETERS = {"type", "status", "sha256"}
-
-
-class MethodNotAllowed(DomainError):
-    """The address does not take this method."""
-
-    code = "method_not_allowed"
-    status = 405
-
-    def __init__(self, method: str, allowed: list[str]) -> None:
-        self.allowed = allowed
-        super().__init__(f"Method {method} is not allowed; use {', '.join(allowed)}.")
-
-
-def refuse(request: HttpRequest, error: DomainError) -> HttpResponseBase:
-    response = response_of(error)
-    if isinstance(error, MethodNotAllowed):
-        response["Allow"] = ", ".join(error.allowed)
-    return response
-
-
-streaming = Streaming(refuse, MethodNotAllowed)
 
 
 @streaming(
@@ -264,20 +242,6 @@ def dressed(
 
 
 # Queries
-
-
-def known_query(request: HttpRequest, known: set[str]) -> QueryDict:
-    """Raises InvalidInput for a parameter that there is not, or that comes twice."""
-    query = read_query(request)
-    for name, values in query.lists():
-        if name not in known:
-            choice = ", ".join(sorted(known)) or "none"
-            raise InvalidInput(
-                f"Unknown query parameter {name[:50]!r}; there are: {choice}."
-            )
-        if len(values) > 1:
-            raise InvalidInput(f"Query parameter {name} is given twice; send one.")
-    return query
 
 
 def folder_of(query: QueryDict) -> str:

@@ -64,7 +64,7 @@ OF_FILES = [
 class PackageViewSet(ReadMixin, ChangeMixin, RestoreMixin, ProjectViewSet):
     """Packages with what they hold in sum; the first file that is put makes one."""
 
-    queryset = Package.objects.all()
+    queryset = Package.objects.with_deleted()
     serializer_class = serializers.PackageSerializer
     filterset_class = PackageFilterSet
     parameters = {
@@ -144,7 +144,7 @@ class PackageViewSet(ReadMixin, ChangeMixin, RestoreMixin, ProjectViewSet):
 class OrganizationPackageViewSet(mixins.ListModelMixin, TenantViewSet):
     """Packages of all projects whose artifacts the caller may read, newest first."""
 
-    queryset = Package.objects.select_related("project")
+    queryset = Package.objects.with_deleted().select_related("project")
     serializer_class = serializers.OrganizationPackageSerializer
     filterset_class = OrganizationPackageFilterSet
     needs = {"list": Permission.ORGANIZATION_READ}
@@ -154,7 +154,7 @@ class OrganizationPackageViewSet(mixins.ListModelMixin, TenantViewSet):
             raise Forbidden(
                 f"Listing packages needs the permission {Permission.ARTIFACTS_READ}."
             )
-        projects = Project.objects.visible_to(self.actor).live()
+        projects = Project.objects.visible_to(self.actor)
         tracking = projects.exclude(switched_off__contains=[Feature.TRACKING])
         return rows.filter(project__in=tracking).with_totals()
 

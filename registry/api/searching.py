@@ -52,7 +52,7 @@ class SearchFilter(django_filters.CharFilter):
             return None
         asked = self.parent.form.cleaned_data
         actor = self.parent.request.user
-        experiments = Experiment.objects.in_project(actor.project_id)
+        experiments = Experiment.objects.with_deleted().in_project(actor.project_id)
         if asked.get("experiment"):
             experiments = experiments.filter(pk=asked["experiment"])
         return experiments.values("pk")

@@ -35,7 +35,7 @@ from tenants.api.fields import (
 )
 
 DESCRIPTION_LENGTH = 10_000
-STAMPS = ["created_at", "updated_at", "deleted_at"]
+STAMPS = ["created_at", "updated_at", "deleted_at", "purge_after"]
 
 
 class ExperimentSerializer(RowSerializer):
@@ -124,6 +124,7 @@ class PackageSerializer(RowSerializer):
         read_only_fields = [
             *("name", "version", "type", "created_by", "last_downloaded_at"),
             "deleted_at",
+            "purge_after",
         ]
 
     def validate_status(self, status: str) -> str:
@@ -404,6 +405,7 @@ class ModelVersionSerializer(RowSerializer):
             "run_link",
             "created_by",
             "deleted_at",
+            "purge_after",
         ]
 
     def get_aliases(self, version: ModelVersion) -> list[str]:

@@ -10,7 +10,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mlops.errors import Conflict
 from registry.api import serializers
 from registry.api.expanding import EXPAND, ExpandMixin
 from registry.api.filters import (
@@ -34,11 +33,20 @@ from registry.models import (
     Stage,
 )
 from registry.search.fields import EXPERIMENTS, MODELS, RUNS, VERSIONS
-from registry.services import deployments, experiments, models, runs, versions
+from registry.services import (
+    deployments,
+    experiments,
+    models,
+    purges,
+    runs,
+    versions,
+)
 from registry.storage import ArtifactKey
 from tenants.api.base import (
+    CASCADE,
     ChangeMixin,
     ProjectViewSet,
+    PurgeMixin,
     ReadMixin,
     RestoreMixin,
     changes_of,
@@ -63,9 +71,14 @@ def summed_packages() -> Any:
 
 
 class ExperimentViewSet(
-    ReadMixin, mixins.CreateModelMixin, ChangeMixin, RestoreMixin, ProjectViewSet
+    ReadMixin,
+    mixins.CreateModelMixin,
+    ChangeMixin,
+    RestoreMixin,
+    PurgeMixin,
+    ProjectViewSet,
 ):
-    queryset = Experiment.objects.prefetch_related("tags")
+    queryset = Experiment.objects.with_deleted().prefetch_related("tags")
     serializer_class = serializers.ExperimentSerializer
     filterset_class = ExperimentFilterSet
     pagination_class = SearchPagination.of(EXPERIMENTS, "name, creation_time DESC")
@@ -77,6 +90,7 @@ class ExperimentViewSet(
         "partial_update": Permission.TRACKING_WRITE,
         "destroy": Permission.TRACKING_DELETE,
         "restore": Permission.TRACKING_DELETE,
+        "purge": Permission.PURGE,
     }
 
     def perform_create(self, serializer: Any) -> None:
@@ -98,6 +112,9 @@ class ExperimentViewSet(
     def perform_restore(self, experiment: Experiment) -> None:
         experiments.restore_experiment(experiment)
 
+    def perform_purge(self, experiment: Experiment, confirm: str) -> None:
+        purges.ask_to_purge(experiment, confirm=confirm)
+
 
 @extend_schema_view(
     list=extend_schema(parameters=[EXPAND]),
@@ -109,9 +126,10 @@ class RunViewSet(
     mixins.CreateModelMixin,
     ChangeMixin,
     RestoreMixin,
+    PurgeMixin,
     ProjectViewSet,
 ):
-    queryset = Run.objects.select_related("experiment")
+    queryset = Run.objects.with_deleted().select_related("experiment")
     serializer_class = serializers.RunSerializer
     filterset_class = RunFilterSet
     expansions = {
@@ -132,6 +150,7 @@ class RunViewSet(
         "partial_update": Permission.TRACKING_WRITE,
         "destroy": Permission.TRACKING_DELETE,
         "restore": Permission.TRACKING_DELETE,
+        "purge": Permission.PURGE,
     }
 
     def perform_create(self, serializer: Any) -> None:
@@ -155,16 +174,25 @@ class RunViewSet(
     def perform_destroy(self, run: Run) -> None:
         runs.delete_run(run)
 
+    def restore_parent(self, run: Run) -> None:
+        experiments.restore_experiment(run.experiment)
+
     def perform_restore(self, run: Run) -> None:
-        if run.experiment.deleted_at is not None:
-            raise Conflict(f"Experiment {run.experiment_id} is deleted; restore that.")
         runs.restore_run(run)
+
+    def perform_purge(self, run: Run, confirm: str) -> None:
+        purges.ask_to_purge(run, confirm=confirm)
 
 
 class ModelViewSet(
-    ReadMixin, mixins.CreateModelMixin, ChangeMixin, RestoreMixin, ProjectViewSet
+    ReadMixin,
+    mixins.CreateModelMixin,
+    ChangeMixin,
+    RestoreMixin,
+    PurgeMixin,
+    ProjectViewSet,
 ):
-    queryset = RegisteredModel.objects.prefetch_related(
+    queryset = RegisteredModel.objects.with_deleted().prefetch_related(
         "tags", Prefetch("aliases", Alias.objects.select_related("model_version"))
     )
     serializer_class = serializers.RegisteredModelSerializer
@@ -178,6 +206,7 @@ class ModelViewSet(
         "partial_update": Permission.REGISTRY_WRITE,
         "destroy": Permission.REGISTRY_DELETE,
         "restore": Permission.REGISTRY_DELETE,
+        "purge": Permission.PURGE,
         "set_alias": Permission.REGISTRY_WRITE,
         "delete_alias": Permission.REGISTRY_WRITE,
     }
@@ -199,12 +228,15 @@ class ModelViewSet(
     def perform_restore(self, model: RegisteredModel) -> None:
         models.restore_model(model)
 
+    def perform_purge(self, model: RegisteredModel, confirm: str) -> None:
+        purges.ask_to_purge(model, confirm=confirm)
+
     @extend_schema(request=serializers.AliasSerializer)
     @action(detail=True, methods=["post"], url_path="set-alias")
     def set_alias(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         model = self.get_object()
         asked = self.asked(serializers.AliasSerializer)
-        version = model.versions.live().fetch(version=asked["version"])
+        version = model.versions.fetch(version=asked["version"])
         models.set_alias(model, name=asked["name"], version=version)
         return Response(self.get_serializer(self.get_object()).data)
 
@@ -220,8 +252,10 @@ class ModelViewSet(
 class ModelVersionViewSet(
     ReadMixin, mixins.CreateModelMixin, ChangeMixin, RestoreMixin, ProjectViewSet
 ):
-    queryset = ModelVersion.objects.select_related("registered_model").prefetch_related(
-        "tags", "aliases"
+    queryset = (
+        ModelVersion.objects.with_deleted()
+        .select_related("registered_model")
+        .prefetch_related("tags", "aliases")
     )
     serializer_class = serializers.ModelVersionSerializer
     filterset_class = ModelVersionFilterSet
@@ -262,10 +296,17 @@ class ModelVersionViewSet(
     def perform_destroy(self, version: ModelVersion) -> None:
         versions.delete_version(version)
 
-    @extend_schema(request=None, responses=serializers.RestoredVersionSerializer)
+    def restore_parent(self, version: ModelVersion) -> None:
+        models.restore_model(version.registered_model)
+
+    @extend_schema(
+        request=None,
+        parameters=[CASCADE],
+        responses=serializers.RestoredVersionSerializer,
+    )
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        left = versions.restore_version(self.get_object())
+        left = versions.restore_version(self.with_live_parent(self.get_object()))
         version = self.get_object()
         version.left_behind = left
         return Response(serializers.RestoredVersionSerializer(version).data)
@@ -287,7 +328,9 @@ class ModelVersionViewSet(
 class DeploymentViewSet(
     ReadMixin, mixins.CreateModelMixin, ChangeMixin, RestoreMixin, ProjectViewSet
 ):
-    queryset = Deployment.objects.select_related("model_version__registered_model")
+    queryset = Deployment.objects.with_deleted().select_related(
+        "model_version__registered_model"
+    )
     serializer_class = serializers.DeploymentSerializer
     filterset_class = DeploymentFilterSet
     needs = {
@@ -315,6 +358,12 @@ class DeploymentViewSet(
 
     def perform_destroy(self, deployment: Deployment) -> None:
         deployments.delete_deployment(deployment)
+
+    def restore_parent(self, deployment: Deployment) -> None:
+        version = deployment.model_version
+        if version is not None:
+            models.restore_model(version.registered_model)
+            versions.restore_version(version)
 
     def perform_restore(self, deployment: Deployment) -> None:
         deployments.restore_deployment(deployment)

@@ -100,9 +100,9 @@ def find_logged_model(
     deleted: bool = False,
 ) -> LoggedModel:
     """Read the model and its experiment; a deleted one is found only on demand."""
-    models = LoggedModel.objects.in_project(project.pk).select_related("experiment")
-    if not deleted:
-        models = models.live()
+    every = LoggedModel.objects
+    models = every.with_deleted() if deleted else every.all()
+    models = models.in_project(project.pk).select_related("experiment")
     if experiment is not None:
         models = models.filter(experiment__iid=experiment)
     key = model_key(model_id)

@@ -166,7 +166,7 @@ def parts_of(
 def rows_of(searched: Searched, *, is_alive: bool) -> QuerySet:
     """Not restricted to the project: its experiments say it, and better. The project as
     well would have the planner read all its runs to find these."""
-    return Run.objects.filter(
+    return Run.objects.with_deleted().filter(
         experiment_id__in=searched.experiments, deleted_at__isnull=is_alive
     )
 

@@ -5,7 +5,7 @@ from django.db.models import Q
 
 from registry.models.versions import ModelVersion
 from registry.querysets import DeploymentManager
-from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
+from tenants.models import ALIVE, Project, SoftDeleted, TenantModel, purge_index
 
 
 class DeploymentStatus(models.TextChoices):
@@ -55,6 +55,8 @@ class Deployment(TenantModel, SoftDeleted):
             ),
             # Read by a version's page: where it serves.
             models.Index(fields=["model_version"], name="deployments_of_version"),
+            # Read by the purge.
+            purge_index("deployments"),
         ]
         constraints = [
             # Read by name; one live deployment per name and environment.

@@ -8,7 +8,7 @@ from registry.models.experiments import Experiment
 from registry.models.runs import BulkRow
 from registry.models.tags import Tag
 from registry.querysets import EvaluationDatasetManager, ProjectRowManager
-from tenants.models import ALIVE, Project, SoftDeleted, TenantRow
+from tenants.models import ALIVE, Personal, Project, SoftDeleted, TenantRow, purge_index
 
 DATASET_ID_PREFIX = "d-"
 RECORD_ID_PREFIX = "dr-"
@@ -39,6 +39,7 @@ class EvaluationDataset(TenantRow, SoftDeleted):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    personal = (Personal("creator_name"), Personal("updater_name"))
     objects = EvaluationDatasetManager()
 
     class Meta:
@@ -59,8 +60,12 @@ class EvaluationDataset(TenantRow, SoftDeleted):
             ),
             # Read by the list of a project (REST, admin), newest first.
             models.Index(
-                fields=["project", "-id"], name="evaluation_datasets_of_project"
+                fields=["project", "-id"],
+                name="evaluation_datasets_of_project",
+                condition=ALIVE,
             ),
+            # Read by the purge.
+            purge_index("evaluation_datasets"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -89,6 +94,10 @@ class EvaluationDatasetTag(Tag):
     )
     key = models.CharField(max_length=MAX_TAG_KEY, blank=True)
     value = models.CharField(max_length=MAX_DATASET_TAG, blank=True)
+
+    personal = (
+        Personal("value", by="dataset__created_by", where={"key": "mlflow.user"}),
+    )
 
     class Meta:
         db_table = "evaluation_dataset_tags"

@@ -5,7 +5,7 @@ from django.db.models import Q
 
 from registry.models.tags import Tag
 from registry.querysets import ExperimentManager
-from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
+from tenants.models import ALIVE, Project, SoftDeleted, TenantModel, purge_index
 
 DEFAULT_EXPERIMENT_IID = 0
 
@@ -33,6 +33,8 @@ class Experiment(TenantModel, SoftDeleted):
                 name="experiments_of_project",
                 condition=ALIVE,
             ),
+            # Read by the purge.
+            purge_index("experiments"),
         ]
         constraints = [
             # Read by every request that names an experiment by its number.

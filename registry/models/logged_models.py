@@ -8,7 +8,14 @@ from registry.models.runs import BulkRow, Run
 from registry.models.tags import Tag
 from registry.querysets import LoggedModelManager, ProjectRowManager
 from registry.relations import MODEL_PREFIX, CandidatePackage
-from tenants.models import ALIVE, Project, SoftDeleted, TenantModel, TenantRow
+from tenants.models import (
+    ALIVE,
+    Project,
+    SoftDeleted,
+    TenantModel,
+    TenantRow,
+    purge_index,
+)
 
 MODEL_ID_PREFIX = "m-"
 
@@ -77,13 +84,19 @@ class LoggedModel(TenantModel, SoftDeleted):
                 condition=ALIVE,
             ),
             # Read by the list of a project (REST, admin), newest first.
-            models.Index(fields=["project", "-id"], name="logged_models_of_project"),
+            models.Index(
+                fields=["project", "-id"],
+                name="logged_models_of_project",
+                condition=ALIVE,
+            ),
             # Read by a run's page: what it has logged.
             models.Index(
                 fields=["source_run", "-id"],
                 name="logged_models_of_run",
                 condition=Q(source_run__isnull=False),
             ),
+            # Read by the purge.
+            purge_index("logged_models"),
         ]
         constraints = [
             models.CheckConstraint(

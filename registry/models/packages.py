@@ -4,7 +4,14 @@ from django.db import models
 from django.db.models import Q
 
 from registry.querysets import PackageManager, ProjectRowManager
-from tenants.models import Project, SoftDeleted, TenantModel, TenantRow
+from tenants.models import (
+    ALIVE,
+    Project,
+    SoftDeleted,
+    TenantModel,
+    TenantRow,
+    purge_index,
+)
 
 CANDIDATE_VERSION = "-"
 
@@ -30,6 +37,8 @@ class Blob(TenantRow):
     sha256 = models.CharField(max_length=64)
     size_bytes = models.BigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
+    # When a file that named it was purged; the sweep waits from then on, too.
+    released_at = models.DateTimeField(null=True, editable=False)
 
     objects = ProjectRowManager()
 
@@ -84,17 +93,29 @@ class Package(TenantModel, SoftDeleted):
         ordering = ["-id"]
         indexes = [
             # Read by the package list of a project, newest first.
-            models.Index(fields=["project", "-id"], name="packages_of_project"),
+            models.Index(
+                fields=["project", "-id"], name="packages_of_project", condition=ALIVE
+            ),
             # Read by the package list of an organization, newest first.
             models.Index(
-                fields=["organization", "-id"], name="packages_of_organization"
+                fields=["organization", "-id"],
+                name="packages_of_organization",
+                condition=ALIVE,
             ),
             # Read by the lists of one type and in the order of types.
-            models.Index(fields=["project", "type", "id"], name="packages_by_type"),
+            models.Index(
+                fields=["project", "type", "id"],
+                name="packages_by_type",
+                condition=ALIVE,
+            ),
             # Read by the lists of one version and in the order of versions.
             models.Index(
-                fields=["project", "version", "id"], name="packages_by_version"
+                fields=["project", "version", "id"],
+                name="packages_by_version",
+                condition=ALIVE,
             ),
+            # Read by the purge.
+            purge_index("packages"),
         ]
         constraints = [
             # Read by the virtual foreign key; one live package per name and version.

@@ -12,11 +12,16 @@ from registry.relations import PREFIX, CandidatePackage
 from tenants.models import (
     ALIVE,
     Organization,
+    Personal,
     Project,
     SoftDeleted,
     TenantModel,
     TenantRow,
+    purge_index,
 )
+
+# Where clients keep the name of who runs them.
+USER_TAG = "mlflow.user"
 
 
 class RunStatus(models.TextChoices):
@@ -57,6 +62,7 @@ class Run(TenantModel, SoftDeleted):
     created_by = models.UUIDField(null=True, editable=False)
     metadata = models.JSONField(default=dict, blank=True)
 
+    personal = (Personal("user_name"),)
     package = CandidatePackage()
     objects = RunManager()
 
@@ -87,7 +93,13 @@ class Run(TenantModel, SoftDeleted):
                 condition=ALIVE,
             ),
             # Read by the run list of a project (REST, admin), newest first.
-            models.Index(fields=["project", "-id"], name="experiment_runs_of_project"),
+            models.Index(
+                fields=["project", "-id"],
+                name="experiment_runs_of_project",
+                condition=ALIVE,
+            ),
+            # Read by the purge.
+            purge_index("experiment_runs"),
         ]
         constraints = [
             # Read by the candidate's number; a number is never handed out twice.
@@ -216,6 +228,8 @@ class RunTag(BulkRow):
     key = models.CharField(max_length=250)
     value = models.CharField(max_length=8000, blank=True)
     head = head_of_value()
+
+    personal = (Personal("value", by="run__created_by", where={"key": USER_TAG}),)
 
     objects = ProjectRowManager()
 

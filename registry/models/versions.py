@@ -8,7 +8,7 @@ from registry.models.packages import Package
 from registry.models.runs import Run
 from registry.models.tags import Tag
 from registry.querysets import ModelManager, ModelVersionManager, ProjectRowManager
-from tenants.models import ALIVE, Project, SoftDeleted, TenantModel
+from tenants.models import ALIVE, Project, SoftDeleted, TenantModel, purge_index
 
 
 class Stage(models.TextChoices):
@@ -48,6 +48,8 @@ class RegisteredModel(TenantModel, SoftDeleted):
                 name="registered_models_of_project",
                 condition=ALIVE,
             ),
+            # Read by the purge.
+            purge_index("registered_models"),
         ]
         constraints = [
             # Read by every request that names a model.
@@ -178,6 +180,8 @@ class ModelVersion(TenantModel, SoftDeleted):
                 name="model_versions_of_logged_model",
                 condition=Q(logged_model__isnull=False),
             ),
+            # Read by the purge.
+            purge_index("model_versions"),
         ]
         constraints = [
             # Read by every request that names a version; includes deleted ones.

@@ -1,7 +1,7 @@
 """The one door to the search: a filter and an order, and what they do to a query set.
 
 search = Search.of(RUNS, "metrics.loss < 0.1", ["metrics.loss"])
-page = search.page(Run.objects.in_project(project.pk).live(), limit=100)
+page = search.page(Run.objects.in_project(project.pk), limit=100)
 """
 
 from __future__ import annotations

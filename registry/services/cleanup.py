@@ -7,7 +7,7 @@ a transaction of its own, and finds by itself what is left to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial, reduce
@@ -36,7 +36,7 @@ from tenants.services.deletion import new_mark
 BATCH = 200
 FILES = 1000
 WINDOW = 5000
-# How long a marked package may be restored, and how long bytes wait for their row.
+# How long a package waits that nobody deleted, and how long bytes wait for their row.
 GRACE = timedelta(days=7)
 BLOB_GRACE = timedelta(hours=24)
 
@@ -45,9 +45,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
-    """What was deleted, or stored, before these moments may go for good."""
+    """What was deleted, or stored, before these moments may go for good.
 
-    packages: datetime
+    Without a moment packages go when they can no longer be restored.
+    """
+
+    now: datetime
+    packages: datetime | None
     blobs: datetime
 
     @classmethod
@@ -55,10 +59,18 @@ class Cutoffs:
         cls,
         now: datetime,
         *,
-        grace: timedelta = GRACE,
+        grace: timedelta | None = None,
         blob_grace: timedelta = BLOB_GRACE,
     ) -> Cutoffs:
-        return cls(now - grace, now - blob_grace)
+        packages = None if grace is None else now - grace
+        return cls(now, packages, now - blob_grace)
+
+    def over(self) -> Q:
+        """Of packages with `since`, the moment that they were marked."""
+        if self.packages is not None:
+            return Q(since__lt=self.packages)
+        undated = Q(purge_after=None, since__lt=self.now - GRACE)
+        return undated | Q(purge_after__lte=self.now)
 
 
 class BytesStillYoung(Exception):
@@ -84,7 +96,7 @@ def mark(rule: RetentionRule) -> int:
     held = [package.pk for package in locked.only("pk")]
     doomed = doomed_by(rule).filter(pk__in=held).values_list("pk", flat=True)
     return Package.objects.filter(pk__in=list(doomed)).update(
-        **new_mark(),
+        **new_mark(rule),
         former_status=F("status"),
         status=PackageStatus.PENDING_DESTRUCTION,
         updated_at=timezone.now(),
@@ -94,15 +106,16 @@ def mark(rule: RetentionRule) -> int:
 # 2: what is marked goes
 
 
-def destructible(project: UUID | None, before: datetime) -> QuerySet[Package]:
+def destructible(project: UUID | None, cutoffs: Cutoffs) -> QuerySet[Package]:
     since = Coalesce("deleted_at", "updated_at")
-    versions = ModelVersion.objects.filter(package__isnull=False)
+    versions = ModelVersion.objects.with_deleted().filter(package__isnull=False)
     packages = (
-        Package.objects.filter(status=PackageStatus.PENDING_DESTRUCTION)
+        Package.objects.with_deleted()
+        .filter(status=PackageStatus.PENDING_DESTRUCTION)
         .alias(since=since)
-        .filter(since__lt=before)
+        .filter(cutoffs.over())
         .exclude(pk__in=versions.values("package_id"))
-        .exclude(kept(before))
+        .exclude(kept(cutoffs.packages or cutoffs.now))
     )
     return packages.filter(project_id=project) if project else packages
 
@@ -114,17 +127,18 @@ def kept(now: datetime) -> Q:
     return reduce(or_, (Q(pk__in=keys) for keys in held), Q(pk__in=[]))
 
 
-def destroy(project: UUID | None, before: datetime) -> int | None:
+def destroy(project: UUID | None, cutoffs: Cutoffs) -> int | None:
     """Remove some files of one package, or its last ones and its row.
 
     Returns how many rows of packages went; None when nothing is left to do.
     """
-    packages = destructible(project, before).order_by("pk")
+    packages = destructible(project, cutoffs).order_by("pk")
     key = packages.values_list("pk", flat=True).first()
     if key is None:
         return None
     package = (
-        Package.objects.select_for_update()
+        Package.objects.with_deleted()
+        .select_for_update()
         .filter(pk=key, status=PackageStatus.PENDING_DESTRUCTION)
         .first()
     )
@@ -134,11 +148,18 @@ def destroy(project: UUID | None, before: datetime) -> int | None:
         organization_id=package.organization_id, package=package
     )
     some = list(files.values_list("pk", flat=True)[:FILES])
+    release_blobs(some)
     PackageFile.objects.filter(pk__in=some).delete()
     if len(some) == FILES:
         return 0
-    Package.objects.filter(pk=package.pk).delete()
+    Package.objects.with_deleted().filter(pk=package.pk).delete()
     return 1
+
+
+def release_blobs(files: Sequence[UUID]) -> None:
+    """Let their bytes wait anew: a backup that is restored today finds them there."""
+    held = PackageFile.objects.filter(pk__in=files).values("blob_id")
+    Blob.objects.filter(pk__in=held).update(released_at=timezone.now())
 
 
 # 3: bytes that nothing refers to
@@ -148,7 +169,8 @@ def unreferenced(
     after: UUID | None, before: datetime
 ) -> tuple[list[UUID], UUID | None]:
     """Look at the next blobs; return those without files, and where to go on."""
-    blobs = Blob.objects.filter(created_at__lt=before).order_by("pk")
+    young = Q(created_at__gte=before) | Q(released_at__gte=before)
+    blobs = Blob.objects.exclude(young).order_by("pk")
     if after is not None:
         blobs = blobs.filter(pk__gt=after)
     window = list(blobs.values_list("pk", flat=True)[:WINDOW])
@@ -166,7 +188,9 @@ def sweep_blob(key: UUID, before: datetime) -> int | None:
     when such an upload came before, so that the caller's transaction ends unchanged.
     """
     blob = Blob.objects.select_for_update(skip_locked=True).filter(pk=key).first()
-    if blob is None or PackageFile.objects.filter(blob_id=key).exists():
+    if blob is None or (blob.released_at and blob.released_at >= before):
+        return None
+    if PackageFile.objects.filter(blob_id=key).exists():
         return None
     Blob.objects.filter(pk=key).delete()
     if not remove_blob(blob.organization_id, blob.sha256, before=before):
@@ -220,10 +244,12 @@ class Tally:
 
 def plan(scope: Scope, tally: Tally, cutoffs: Cutoffs, bound: Bound) -> None:
     """Count what clean_up() would do, and change nothing."""
+    if scope.is_on_hold(bound):
+        return
     with bound():
         for rule in rules_of(scope.project):
             tally.note(rule, scope.slug, doomed_by(rule).count())
-        tally.destroyed += destructible(scope.project, cutoffs.packages).count()
+        tally.destroyed += destructible(scope.project, cutoffs).count()
     if scope.project:
         return
     after: UUID | None = None
@@ -244,8 +270,11 @@ def clean_up(
 ) -> Iterator[None]:
     """Do it, and yield after every step: who wants to stop does so between two.
 
-    Bytes are shared by all projects of an organization: for one alone they stay.
+    Bytes are shared by all projects of an organization: for one alone they stay. So
+    does everything while the organization is on legal hold.
     """
+    if scope.is_on_hold(bound):
+        return
     with bound():
         rules = rules_of(scope.project)
     for rule in rules:
@@ -254,7 +283,7 @@ def clean_up(
             count += marked
             yield
         tally.note(rule, scope.slug, count)
-    step = partial(destroy, scope.project, cutoffs.packages)
+    step = partial(destroy, scope.project, cutoffs)
     while (destroyed := within(bound, step)) is not None:
         tally.destroyed += destroyed
         yield

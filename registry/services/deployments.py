@@ -76,26 +76,27 @@ def delete_deployment(deployment: Deployment) -> None:
     """Mark it; its points, reports and alerts stay readable."""
     _read_anew(deployment)
     if deployment.deleted_at is None:
-        deletion.put(deployment, deletion.new_mark())
+        deletion.put(deployment, deletion.new_mark(deployment))
 
 
 def restore_deployment(deployment: Deployment) -> Deployment:
     """Raises Conflict when another live one has its name in its environment."""
     _read_anew(deployment)
     if deployment.deleted_at is not None:
+        deletion.refuse_orphan(deployment.model_version)
         _refuse_taken_name(deployment)
         with claiming(NOUN, name=deployment.name, environment=deployment.environment):
-            deletion.put(deployment, deletion.UNMARKED)
+            deletion.restore(deployment)
     return deployment
 
 
 def _refuse_taken_name(deployment: Deployment) -> None:
-    siblings = Deployment.objects.in_project(deployment.project_id).live()
+    siblings = Deployment.objects.in_project(deployment.project_id)
     twin = siblings.filter(
         name=deployment.name, environment=deployment.environment
     ).first()
     if twin is not None:
-        free = f"{deployment.name}-restored"
+        free = deletion.free_name(deployment.name, siblings, longest=200)
         raise Conflict(
             f"Name {deployment.name!r} of the deleted deployment {deployment.pk}"
             f" belongs to deployment {twin.pk} in {deployment.environment} now. Rename"
@@ -106,7 +107,7 @@ def _refuse_taken_name(deployment: Deployment) -> None:
 def _read_anew(deployment: Deployment) -> None:
     """Wait for whoever changes it, so that two changes of status follow each other."""
     deployment.refresh_from_db(
-        from_queryset=Deployment.objects.select_for_update(no_key=True)
+        from_queryset=Deployment.objects.with_deleted().select_for_update(no_key=True)
     )
 
 

@@ -35,7 +35,7 @@ def create_evaluation_dataset(
 
     Raises LimitExceeded when the project is full: deleted ones count as well.
     """
-    held = EvaluationDataset.objects.in_project(project.pk)
+    held = EvaluationDataset.objects.with_deleted().in_project(project.pk)
     demand_room("project_evaluation_datasets", f"Project {project.slug}", held)
     now = timezone.now()
     dataset = EvaluationDataset(

@@ -131,7 +131,7 @@ def delete_records(dataset: EvaluationDataset, keys: Collection[UUID]) -> int:
 
 def locked(dataset: EvaluationDataset) -> EvaluationDataset:
     """Read it again, so that whoever else changes its records comes after this."""
-    rows = EvaluationDataset.objects.select_for_update(no_key=True)
+    rows = EvaluationDataset.objects.with_deleted().select_for_update(no_key=True)
     return rows.get(pk=dataset.pk)
 
 

@@ -49,7 +49,7 @@ def create_experiment(
 def _demand_room_for_one(project: Project, number: int) -> None:
     """Count only in a project that has ever had so many: numbers are never reused."""
     if number >= most("project_experiments"):
-        held = Experiment.objects.in_project(project.pk)
+        held = Experiment.objects.with_deleted().in_project(project.pk)
         demand_room("project_experiments", f"Project {project.slug}", held)
 
 
@@ -66,7 +66,12 @@ def rename_experiment(experiment: Experiment, *, name: str) -> Experiment:
 
 def refuse_taken(project: Project, name: str) -> None:
     """Ask before a number is taken for nothing; only the unique key is sure."""
-    if Experiment.objects.in_project(project.pk).filter(name=name).exists():
+    if (
+        Experiment.objects.with_deleted()
+        .in_project(project.pk)
+        .filter(name=name)
+        .exists()
+    ):
         raise _taken(name)
 
 
@@ -84,31 +89,33 @@ def _taken(name: str) -> AlreadyExists:
 
 
 def delete_experiment(experiment: Experiment) -> None:
-    """Mark it and its live runs; deleting it twice changes nothing.
+    """Mark it with its runs and logged models; deleting it twice changes nothing.
 
     Raises Forbidden unless the actor maintains the project.
     """
     demand_maintainer(acting(), "Deleting an experiment")
     if experiment.deleted_at is not None:
         return
-    mark = deletion.new_mark()
+    mark = deletion.new_mark(experiment)
     deletion.put(experiment, mark)
-    deletion.put_on_all(experiment.runs.live(), mark)
+    deletion.put_on_all(experiment.runs.all(), mark)
+    deletion.put_on_all(experiment.logged_models.all(), mark)
 
 
 def restore_experiment(experiment: Experiment, *, all_runs: bool = False) -> None:
-    """Bring it back with the runs that went along with it, or with all of its runs.
+    """Bring it back with what went along with it, and on demand with all of its runs.
 
     Raises Forbidden unless the actor maintains the project.
     """
     demand_maintainer(acting(), "Restoring an experiment")
     if experiment.deleted_at is None:
         return
-    runs = experiment.runs.filter(deleted_at__isnull=False)
-    if not all_runs:
-        runs = runs.filter(delete_batch=experiment.delete_batch)
-    deletion.put_on_all(runs, deletion.UNMARKED)
-    deletion.put(experiment, deletion.UNMARKED)
+    deletion.refuse_purged(experiment)
+    runs = experiment.runs.with_deleted().filter(deleted_at__isnull=False)
+    along = {"delete_batch": experiment.delete_batch}
+    deletion.restore_all(runs if all_runs else runs.filter(**along))
+    deletion.restore_all(experiment.logged_models.with_deleted().filter(**along))
+    deletion.restore(experiment)
 
 
 def set_experiment_tags(experiment: Experiment, tags: Mapping[str, str]) -> None:

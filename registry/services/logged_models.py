@@ -93,7 +93,9 @@ def delete_logged_model(model: LoggedModel) -> None:
 
 
 def restore_logged_model(model: LoggedModel) -> None:
-    """Raises Forbidden like the deletion."""
+    """Raises Forbidden like the deletion, Conflict where its experiment is deleted."""
+    if model.deleted_at is not None:
+        deletion.refuse_orphan(model.experiment)
     deletion.restore_own(model)
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import QuerySet
+
 from mlops.db.uniques import claiming
 from mlops.errors import Conflict
 from registry.models import (
     Alias,
+    Deployment,
+    DeploymentStatus,
     ModelVersion,
     RegisteredModel,
     RegisteredModelTag,
 )
 from registry.refusals import shown
 from registry.services.limits import demand_room, demand_room_for
-from registry.services.names import alias_name, model_name
+from registry.services.names import MODEL_NAME_LENGTH, alias_name, model_name
 from tenants.context import acting
 from tenants.models import Project
 from tenants.permissions import Permission, demand
@@ -33,7 +37,7 @@ def create_model(
 ) -> RegisteredModel:
     """Raises AlreadyExists when a live model of the project has the name, LimitExceeded
     when there are too many of them."""
-    held = RegisteredModel.objects.in_project(project.pk).live()
+    held = RegisteredModel.objects.in_project(project.pk)
     demand_room("project_models", f"Project {project.slug}", held)
     model = RegisteredModel(
         organization_id=project.organization_id,
@@ -66,35 +70,55 @@ def rename_model(model: RegisteredModel, *, name: str) -> RegisteredModel:
 
 
 def delete_model(model: RegisteredModel) -> None:
-    """Mark the model and its live versions; deleting it twice changes nothing."""
+    """Mark the model and its live versions; deleting it twice changes nothing.
+
+    Raises Conflict while a version of it serves.
+    """
     if lock(model).deleted_at is not None:
         return
-    mark = deletion.new_mark()
-    deletion.put_on_all(model.versions.live(), mark)
+    refuse_serving(model.versions.all())
+    mark = deletion.new_mark(model)
+    deletion.put_on_all(model.versions.all(), mark)
     deletion.put(model, mark)
+
+
+def refuse_serving(versions: QuerySet[ModelVersion]) -> None:
+    serving = Deployment.objects.filter(
+        model_version__in=versions, status=DeploymentStatus.ACTIVE
+    )
+    deployment = serving.select_related("model_version").first()
+    if deployment is not None and deployment.model_version is not None:
+        raise Conflict(
+            f"Deployment {deployment.name!r} ({deployment.pk}) serves version"
+            f" {deployment.model_version.version} in {deployment.environment};"
+            " retire or delete it first."
+        )
 
 
 def restore_model(model: RegisteredModel) -> RegisteredModel:
     """Bring back the model and the versions that were deleted with it.
 
-    Raises Conflict when another live model has taken the name.
+    Raises Conflict when another live model has taken the name, LimitExceeded when the
+    project has as many models as it may.
     """
     if lock(model).deleted_at is None:
         return model
     _refuse_taken_name(model)
-    versions = model.versions.filter(delete_batch=model.delete_batch)
-    deletion.put_on_all(versions, deletion.UNMARKED)
+    held = RegisteredModel.objects.in_project(model.project_id)
+    demand_room("project_models", f"Project {model.project_id}", held)
+    versions = model.versions.with_deleted().filter(delete_batch=model.delete_batch)
+    deletion.restore_all(versions)
     with claiming(NOUN, name=model.name):
-        deletion.put(model, deletion.UNMARKED)
+        deletion.restore(model)
     return model
 
 
 def _refuse_taken_name(model: RegisteredModel) -> None:
-    siblings = RegisteredModel.objects.in_project(model.project_id).live()
+    siblings = RegisteredModel.objects.in_project(model.project_id)
     twin = siblings.filter(name=model.name).first()
     if twin is None:
         return
-    free = f"{model.name}-restored"
+    free = deletion.free_name(model.name, siblings, longest=MODEL_NAME_LENGTH)
     raise Conflict(
         f"Name {model.name!r} of the deleted model {model.pk} belongs to model"
         f" {twin.pk} now. Rename that one, for example to {free!r}, then restore."
@@ -108,7 +132,9 @@ def lock(model: RegisteredModel) -> RegisteredModel:
     of them never wait for each other.
     """
     model.refresh_from_db(
-        from_queryset=RegisteredModel.objects.select_for_update(no_key=True)
+        from_queryset=RegisteredModel.objects.with_deleted().select_for_update(
+            no_key=True
+        )
     )
     return model
 

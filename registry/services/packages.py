@@ -203,16 +203,20 @@ def delete_package(package: Package) -> None:
     """
     if package.deleted_at is not None:
         return
-    package = Package.objects.select_for_update(no_key=True).get(pk=package.pk)
+    package = (
+        Package.objects.with_deleted().select_for_update(no_key=True).get(pk=package.pk)
+    )
+    if package.deleted_at is not None:
+        return
     protection.refuse_delete(package)
     refuse_registered(package)
     package.former_status = package.status
     package.status = PackageStatus.PENDING_DESTRUCTION
-    mark(package, deletion.new_mark())
+    mark(package, deletion.new_mark(package))
 
 
 def refuse_registered(package: Package) -> None:
-    versions = ModelVersion.objects.live().filter(
+    versions = ModelVersion.objects.filter(
         organization_id=package.organization_id,
         project_id=package.project_id,
         package_id=package.pk,
@@ -228,17 +232,32 @@ def refuse_registered(package: Package) -> None:
 def restore_package(package: Package) -> Package:
     """Bring it back as it was.
 
-    Raises AlreadyExists when another one has its name by now, NoRoom or TooManyFiles
-    when its files do not fit any more.
+    Raises Conflict when another one has its name by now, NoRoom or TooManyFiles when
+    its files do not fit any more.
     """
     if package.deleted_at is None:
         return package
+    deletion.refuse_purged(package)
+    _refuse_taken_name(package)
     package.status = package.former_status or PackageStatus.DEFAULT
     package.former_status = ""
     with claiming("package", name=package.name, version=package.version):
         mark(package, deletion.UNMARKED)
     storage_usage.refuse_returned(package)
     return package
+
+
+def _refuse_taken_name(package: Package) -> None:
+    """Names never change, so there is none to suggest."""
+    siblings = Package.objects.in_project(package.project_id)
+    holders = siblings.exclude(status=PackageStatus.PENDING_DESTRUCTION)
+    twin = holders.filter(name=package.name, version=package.version).first()
+    if twin is not None:
+        raise Conflict(
+            f"Name {package.name!r} version {package.version!r} of the deleted package"
+            f" {package.pk} belongs to package {twin.pk} now. Delete that one, then"
+            " restore."
+        )
 
 
 def mark(package: Package, marks: deletion.Mark) -> None:

@@ -12,14 +12,14 @@ HELD = {
     "runs": Run.objects.all(),
     "registered models": RegisteredModel.objects.all(),
     "logged models": LoggedModel.objects.all(),
-    "packages": Package.objects.all(),
+    "packages": Package.objects.live(),
 }
 
 
 def refuse_unless_empty(project: Project) -> None:
     """Raises InvalidState, naming what there is; what is deleted does not count."""
     for noun, rows in HELD.items():
-        if rows.in_project(project.pk).live().exists():
+        if rows.in_project(project.pk).exists():
             raise InvalidState(
                 f"Cannot delete workspace '{project.slug}': it still contains {noun}."
                 " Remove them before deleting the workspace."

@@ -62,7 +62,7 @@ def refuse_delete(package: Package) -> None:
     The version is one that was registered with this package.
     """
     _refuse(package, "Deleting from", deleting=True)
-    versions = ModelVersion.objects.live().in_stage(Stage.PRODUCTION)
+    versions = ModelVersion.objects.in_stage(Stage.PRODUCTION)
     version = (
         versions.filter(
             organization_id=package.organization_id,

@@ -153,7 +153,12 @@ def refuse_without_run(project: Project, push: Push) -> None:
             f"The package of a run has version {relations.VERSION!r} and type"
             " 'candidate'."
         )
-    run = Run.objects.in_project(project.pk).filter(iid=int(found[1])).first()
+    run = (
+        Run.objects.with_deleted()
+        .in_project(project.pk)
+        .filter(iid=int(found[1]))
+        .first()
+    )
     if run is None:
         raise NotFound(f"There is no run number {found[1]} in this project.")
     refuse_deleted(run)

@@ -114,7 +114,7 @@ def page(rows: QuerySet, after: UUID | None) -> tuple[list[Any], UUID | None]:
 
 def current() -> QuerySet:
     """Packages that hold their name: all but those that are to be destroyed."""
-    packages: QuerySet = Package.objects.filter(deleted_at=None).exclude(
+    packages: QuerySet = Package.objects.exclude(
         status=PackageStatus.PENDING_DESTRUCTION
     )
     return packages
@@ -145,10 +145,10 @@ def owners_of(packages: Sequence[Package]) -> set[tuple[UUID, str]]:
         elif LOGGED_MODEL.fullmatch(name):
             models.append(UUID(name.removeprefix(relations.MODEL_PREFIX)))
     found: list[Run | LoggedModel] = [
-        *LoggedModel.objects.filter(pk__in=models).only("project_id")
+        *LoggedModel.objects.with_deleted().filter(pk__in=models).only("project_id")
     ]
     for project, iids in numbers.items():
-        runs = Run.objects.filter(project_id=project, iid__in=iids)
+        runs = Run.objects.with_deleted().filter(project_id=project, iid__in=iids)
         found += runs.only("project_id", "iid")
     return {(owner.project_id, owner.package_name) for owner in found}
 
@@ -221,7 +221,7 @@ def worth(package: Any) -> tuple[Any, ...]:
     Packages that nobody may read come last.
     """
     readable = package.status in Package.objects.all().READABLE
-    referred = ModelVersion.objects.filter(package=package).exists()
+    referred = ModelVersion.objects.with_deleted().filter(package=package).exists()
     return not readable, not referred, -package.file_count, package.pk
 
 
@@ -229,8 +229,8 @@ def worth(package: Any) -> tuple[Any, ...]:
 
 
 def check_runs(scope: Scope, after: UUID | None, before: datetime) -> Batch:
-    rows, end = page(scope.narrow(Run.objects.live()).only("pk"), after)
-    versions = ModelVersion.objects.live().filter(OF_RUN, run=OuterRef("pk"))
+    rows, end = page(scope.narrow(Run.objects.all()).only("pk"), after)
+    versions = ModelVersion.objects.filter(OF_RUN, run=OuterRef("pk"))
     tags = RunTag.objects.filter(run=OuterRef("pk"), key=MODELS_TAG)
     said = Exists(versions) | Exists(tags.exclude(value__in=("", "[]")))
     bare = Run.objects.filter(
@@ -248,9 +248,9 @@ def lost_by_run(scope: Scope, run: Run) -> Discrepancy | None:
 
 
 def check_models(scope: Scope, after: UUID | None, before: datetime) -> Batch:
-    live = scope.narrow(LoggedModel.objects.live()).select_related("project")
+    live = scope.narrow(LoggedModel.objects.all()).select_related("project")
     rows, end = page(live, after)
-    versions = ModelVersion.objects.live().filter(logged_model__in=rows)
+    versions = ModelVersion.objects.filter(logged_model__in=rows)
     asked = set(versions.values_list("logged_model_id", flat=True))
     models = [row for row in rows if row.pk in asked]
     packages = relations.packages_of(models) if models else Package.objects.none()

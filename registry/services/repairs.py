@@ -48,10 +48,10 @@ def mark(found: Discrepancy, before: datetime) -> bool:
     package = lock_package(found)
     if package is None:
         return False
-    if ModelVersion.objects.filter(package=package).exists():
+    if ModelVersion.objects.with_deleted().filter(package=package).exists():
         return move_aside(found, before)
     Package.objects.filter(pk=package.pk).update(
-        **new_mark(),
+        **new_mark(package),
         status=PackageStatus.PENDING_DESTRUCTION,
         former_status=package.status,
         updated_at=timezone.now(),
@@ -82,9 +82,9 @@ def type_by_name(package: Package) -> PackageType | None:
 def owner_exists(package: Package) -> bool:
     prefix, _, key = package.name.rpartition("_")
     if f"{prefix}_" == relations.PREFIX:
-        runs = Run.objects.filter(project_id=package.project_id)
+        runs = Run.objects.with_deleted().filter(project_id=package.project_id)
         return key.isdecimal() and runs.filter(iid=int(key)).exists()
-    models = LoggedModel.objects.filter(project_id=package.project_id)
+    models = LoggedModel.objects.with_deleted().filter(project_id=package.project_id)
     return models.filter(pk=UUID(key)).exists()
 
 
@@ -109,7 +109,7 @@ def move_aside(found: Discrepancy, before: datetime) -> bool:
     )
     moved.save(force_insert=True)
     PackageFile.objects.filter(package=package).update(package=moved)
-    ModelVersion.objects.filter(package=package).update(package=moved)
+    ModelVersion.objects.with_deleted().filter(package=package).update(package=moved)
     Package.objects.filter(pk=package.pk).delete()
     return True
 

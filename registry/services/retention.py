@@ -104,7 +104,7 @@ def matched_by(
     rule: RetentionRule, now: datetime, *, deleted: bool = False
 ) -> QuerySet[Package]:
     """Packages for which all holds that the rule says, live or `deleted` ones."""
-    packages: QuerySet[Package] = Package.objects.filter(
+    packages: QuerySet[Package] = Package.objects.with_deleted().filter(
         organization_id=rule.organization_id, project_id=rule.project_id
     )
     statuses = [rule.package_status] if rule.package_status else RULED
@@ -165,7 +165,7 @@ def beyond_newest(
         order_by=F("pk").desc(),
     )
     older = packages.order_by().annotate(rank=rank).filter(rank__gt=rule.keep_newest)
-    return Package.objects.filter(
+    return Package.objects.with_deleted().filter(
         project_id=rule.project_id, pk__in=older.values_list("pk", flat=True)
     )
 
@@ -175,7 +175,11 @@ def unpromoted(packages: QuerySet[Package], rule: RetentionRule) -> QuerySet[Pac
 
     It refers to the package, or to the run or logged model whose package it is.
     """
-    versions = ModelVersion.objects.filter(project_id=rule.project_id).order_by()
+    versions = (
+        ModelVersion.objects.with_deleted()
+        .filter(project_id=rule.project_id)
+        .order_by()
+    )
     packed = versions.filter(package__isnull=False)
     of_runs = versions.filter(run__isnull=False)
     of_models = versions.filter(logged_model__isnull=False)
@@ -187,12 +191,18 @@ def unpromoted(packages: QuerySet[Package], rule: RetentionRule) -> QuerySet[Pac
 
 
 def names_of_runs(rule: RetentionRule, keys: QuerySet) -> QuerySet:
-    runs = Run.objects.filter(project_id=rule.project_id, pk__in=keys).order_by()
+    runs = (
+        Run.objects.with_deleted()
+        .filter(project_id=rule.project_id, pk__in=keys)
+        .order_by()
+    )
     return runs.values_list(relations.package_name_of_run(), flat=True)
 
 
 def names_of_models(rule: RetentionRule, keys: QuerySet) -> QuerySet:
-    models = LoggedModel.objects.filter(project_id=rule.project_id, pk__in=keys)
+    models = LoggedModel.objects.with_deleted().filter(
+        project_id=rule.project_id, pk__in=keys
+    )
     key = Replace(Cast("pk", CharField()), Value("-"), Value(""))
     name = Concat(Value(relations.MODEL_PREFIX), key)
     return models.order_by().values_list(name, flat=True)

@@ -85,8 +85,11 @@ def delete_run(run: Run) -> None:
     deletion.delete_own(run)
 
 
-def restore_run(run: Run) -> None:
-    """Raises Forbidden like the deletion."""
+def restore_run(run: Run, *, below_deleted: bool = False) -> None:
+    """Raises Forbidden like the deletion, and Conflict where its experiment is deleted,
+    unless it may lie `below_deleted`, as MLflow has it."""
+    if run.deleted_at is not None and not below_deleted:
+        deletion.refuse_orphan(run.experiment)
     deletion.restore_own(run)
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from mlops.errors import InvalidInput
 from tenants.context import Actor, acting_as
-from tenants.models import Organization
-from tenants.services.setup import find_organization, find_project
+from tenants.models import Organization, Project
 from tenants.unscoped import every_organization
 
 Bound = Callable[[], AbstractContextManager[Any]]
@@ -26,6 +26,12 @@ class Scope:
 
     def narrow(self, rows: Any) -> Any:
         return rows.in_project(self.project) if self.project else rows
+
+    def is_on_hold(self, bound: Bound) -> bool:
+        """Whether the organization is on legal hold: nothing of it goes then."""
+        with bound():
+            rows = Organization.objects.with_deleted()
+            return rows.filter(pk=self.organization, legal_hold=True).exists()
 
     def bound_as(self, name: str, *, reason: str) -> Bound:
         """Return what opens a transaction bound to the organization."""
@@ -47,9 +53,21 @@ def scopes(
     actor = Actor(kind=kind, label=label)
     with every_organization(actor, reason="finding what to work on"):
         if organization is None:
-            rows = Organization.objects.order_by("slug").values_list("pk", "slug")
+            rows = (
+                Organization.objects.with_deleted()
+                .order_by("slug")
+                .values_list("pk", "slug")
+            )
             return [Scope(key, slug) for key, slug in rows]
-        row = find_organization(organization)
+        row = _find(Organization, "organization", organization)
         if project is None:
             return [Scope(row.pk, row.slug)]
-        return [Scope(row.pk, row.slug, find_project(row, project).pk)]
+        found = _find(Project, "project", project, organization=row)
+        return [Scope(row.pk, row.slug, found.pk)]
+
+
+def _find(model: Any, option: str, slug: str, **within: Any) -> Any:
+    row = model.objects.with_deleted().filter(slug=slug, **within).first()
+    if row is None:
+        raise InvalidInput(f"{option}={slug!r}: there is none of that name.")
+    return row

@@ -9,7 +9,7 @@ from django.db.models import F, Max, OuterRef, Subquery
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from mlops.errors import Conflict, InvalidInput, InvalidState
+from mlops.errors import InvalidInput, InvalidState
 from registry.models import (
     Alias,
     LoggedModel,
@@ -23,7 +23,7 @@ from registry.models import (
 )
 from registry.refusals import most
 from registry.services.limits import demand_room, demand_room_for
-from registry.services.models import lock
+from registry.services.models import lock, refuse_serving
 from tenants.context import acting
 from tenants.permissions import Permission, demand
 from tenants.services import deletion
@@ -77,8 +77,12 @@ def _claim_number(model: RegisteredModel) -> int:
 
     Versions that came in without a claim, by an import, count as well.
     """
-    row = RegisteredModel.objects.live().filter(pk=model.pk)
-    of_model = ModelVersion.objects.filter(registered_model=OuterRef("pk")).order_by()
+    row = RegisteredModel.objects.filter(pk=model.pk)
+    of_model = (
+        ModelVersion.objects.with_deleted()
+        .filter(registered_model=OuterRef("pk"))
+        .order_by()
+    )
     highest = of_model.values("registered_model").annotate(highest=Max("version"))
     last = Greatest(F("last_version"), Subquery(highest.values("highest")))
     if not row.update(last_version=last + 1, updated_at=timezone.now()):
@@ -86,7 +90,7 @@ def _claim_number(model: RegisteredModel) -> int:
     model.refresh_from_db(fields=["last_version", "updated_at"])
     # Numbers are never reused: before this one there is room in any case.
     if model.last_version > most("model_versions"):
-        held = ModelVersion.objects.filter(registered_model=model)
+        held = ModelVersion.objects.with_deleted().filter(registered_model=model)
         demand_room("model_versions", f"Registered model {model.name}", held)
     return model.last_version
 
@@ -134,7 +138,7 @@ def _demand_promotion(version: ModelVersion, stage: Stage) -> None:
 
 
 def _archive_others(version: ModelVersion, stage: Stage) -> None:
-    others = version.registered_model.versions.live().in_stage(stage)
+    others = version.registered_model.versions.in_stage(stage)
     others = others.exclude(pk=version.pk)
     if stage == Stage.PRODUCTION and others.exists():
         demand(acting(), Permission.REGISTRY_PROMOTE, "Archiving what is in Production")
@@ -142,17 +146,21 @@ def _archive_others(version: ModelVersion, stage: Stage) -> None:
 
 
 def delete_version(version: ModelVersion) -> None:
-    """Mark the version and take its aliases; its number is never used again."""
+    """Mark the version and take its aliases; its number is never used again.
+
+    Raises Conflict while it serves.
+    """
     lock(version.registered_model)
     version.refresh_from_db()
     if version.deleted_at is not None:
         return
+    refuse_serving(ModelVersion.objects.filter(pk=version.pk))
     names = list(version.aliases.order_by("name").values_list("name", flat=True))
     version.aliases.all().delete()
     if names:
         version.metadata = {**version.metadata, LOST_ALIASES: names}
         version.save(update_fields=["metadata", "updated_at"])
-    deletion.put(version, deletion.new_mark())
+    deletion.put(version, deletion.new_mark(version))
 
 
 def restore_version(version: ModelVersion) -> list[str]:
@@ -161,19 +169,20 @@ def restore_version(version: ModelVersion) -> list[str]:
     An alias that points elsewhere by now, or a stage that another version holds, is
     not taken from it. Raises Conflict when the model itself is deleted.
     """
-    if lock(version.registered_model).deleted_at is not None:
-        raise Conflict(f"Model {version.registered_model_id} is deleted; restore that.")
+    model = lock(version.registered_model)
     version.refresh_from_db()
     if version.deleted_at is None:
         return []
+    deletion.refuse_orphan(model)
+    deletion.refuse_purged(version)
     left = _leave_taken_stage(version) + _find_aliases(version)
     version.save(update_fields=["metadata", "stage", "updated_at"])
-    deletion.put(version, deletion.UNMARKED)
+    deletion.restore(version)
     return left
 
 
 def _leave_taken_stage(version: ModelVersion) -> list[str]:
-    holders = version.registered_model.versions.live().in_stage(version.stage)
+    holders = version.registered_model.versions.in_stage(version.stage)
     if version.stage not in EXCLUSIVE or not holders.exists():
         return []
     stage, version.stage = version.stage, Stage.NONE

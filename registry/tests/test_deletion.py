@@ -107,7 +107,7 @@ def recover(model: Model, number: int) -> None:
 
 
 def row_of(model: Model, version: Version) -> ModelVersion:
-    return model.row.versions.get(version=version.number)
+    return model.row.versions.with_deleted().get(version=version.number)
 
 
 def step(known: list[Model], project, action: str, number: int, name: str) -> None:
@@ -131,10 +131,10 @@ def step(known: list[Model], project, action: str, number: int, name: str) -> No
 
 
 def check(known: list[Model], project) -> None:
-    live = RegisteredModel.objects.in_project(project.pk).live()
+    live = RegisteredModel.objects.in_project(project.pk)
     assert set(live) == {model.row for model in known if model.is_live}
     for model in known:
-        numbers = model.row.versions.live().order_by("version")
+        numbers = model.row.versions.order_by("version")
         found = list(numbers.values_list("version", flat=True))
         assert found == model.live_numbers
 

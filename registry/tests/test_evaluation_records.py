@@ -481,7 +481,7 @@ def test_records_leave_an_entry_per_batch_where_the_organization_wants_them(
     upsert(fraud, dataset_id, [{"inputs": {"n": 1}}])
     entries = AuditLog._base_manager.filter(action__contains="evaluation_record")
     assert not entries.exists()
-    switched_on = {"metadata": {"audit_data_events": True}}
+    switched_on = {"audit_data_events": True}
     Organization._base_manager.filter(pk=cast.acme.pk).update(**switched_on)
     upsert(fraud, dataset_id, [{"inputs": {"secret": n}} for n in range(30)])
     (entry,) = entries

@@ -321,7 +321,7 @@ def test_restore_elsewhere_brings_back_what_went_along(cast, fraud, trees):
         roles=frozenset({"maintainer"}),
     )
     with tenant_transaction(actor):
-        services.restore_experiment(Experiment.objects.get(pk=row.pk))
+        services.restore_experiment(Experiment.objects.with_deleted().get(pk=row.pk))
     assert lives(row) == {"one": True, "two": True, "early": False}
 
 
@@ -334,14 +334,14 @@ def test_delete_of_a_deleted_and_restore_of_a_live_one_find_none(fraud, trees):
 
 
 def test_delete_takes_the_same_statements_however_many_runs(fraud, cast):
-    counts = set()
+    deletions, restorations = set(), set()
     for runs in (1, 20, 200):
         experiment = ExperimentFactory(project=cast.fraud)
         RunFactory.create_batch(runs, experiment=experiment)
         body = {"experiment_id": str(experiment.iid)}
-        counts.add(statements(fraud.post("experiments/delete", **body)))
-        counts.add(statements(fraud.post("experiments/restore", **body)))
-    assert len(counts) == 1
+        deletions.add(statements(fraud.post("experiments/delete", **body)))
+        restorations.add(statements(fraud.post("experiments/restore", **body)))
+    assert len(deletions) == len(restorations) == 1
 
 
 # Tags

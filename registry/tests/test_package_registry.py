@@ -240,7 +240,7 @@ def test_a_deleted_packages_name_is_free_and_may_be_taken(alice):
     assert put(alice, "tool/1.0/a", b"new").status_code == 201
     status, message = error_of(alice.post(address_of(package) + "restore/"))
     assert status == 409
-    assert "name 'tool' and version '1.0'" in message
+    assert "Name 'tool' version '1.0'" in message
 
 
 def test_editors_delete_no_packages(editor, cast):

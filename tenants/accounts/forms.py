@@ -12,6 +12,7 @@ from allauth.mfa.models import Authenticator
 from django import forms
 from django.core.exceptions import ValidationError
 
+from mlops.telemetry import line_of
 from tenants.accounts import lockout
 from tenants.services.tokens import end_own_tokens
 
@@ -50,8 +51,10 @@ class PasswordForm(ChangePasswordForm):
     def save(self) -> None:
         super().save()
         if self.cleaned_data["end_tokens"]:
-            request_id = str(getattr(context.request, "request_id", ""))
-            end_own_tokens(self.user, reason=PASSWORD_CHANGED, request_id=request_id)
+            request_line = line_of(context.request)
+            end_own_tokens(
+                self.user, reason=PASSWORD_CHANGED, request_line=request_line
+            )
 
 
 class LimitedCodes:

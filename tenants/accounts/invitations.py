@@ -21,8 +21,8 @@ from django.views.decorators.http import require_http_methods
 
 from mlops.db.uuid7 import uuid7
 from mlops.errors import DomainError, NotFound
+from mlops.telemetry import line_of
 from tenants import sql
-from tenants.accounts.pages import id_of
 from tenants.context import Actor, tenant_transaction
 from tenants.models import Invitation, Organization, User
 from tenants.services import addresses, invitations
@@ -163,7 +163,7 @@ def entering(request: HttpRequest, opened: Opened, actor: Actor) -> Any:
     return tenant_transaction(
         actor,
         opened.organization_id,
-        request_id=id_of(request),
+        request_line=line_of(request),
         reason="invitation",
     )
 

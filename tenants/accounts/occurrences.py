@@ -21,6 +21,7 @@ from django.http import HttpRequest
 
 from mlops.addresses import client_address, prefix_of
 from mlops.browsers import BEGAN, SEEN
+from mlops.telemetry import line_of
 from tenants import sql
 from tenants.context import Actor, binding, record
 from tenants.models import User
@@ -42,9 +43,9 @@ def enter(
 ) -> None:
     """Record in the page's transaction if there is one, else in one of its own."""
     actor = Actor("user", by.pk, by.get_username()) if by else Actor("anonymous")
-    request_id = str(getattr(request, "request_id", ""))
+    request_line = line_of(request)
     with transaction.atomic(), binding(None, actor):
-        sql.bind(DEFAULT_DB_ALIAS, "", str(actor), request_id, "")
+        sql.bind(DEFAULT_DB_ALIAS, "", str(actor), request_line, "")
         outcome = OUTCOMES.get(action, "ok")
         record(action, target=target, outcome=outcome, **details)
 

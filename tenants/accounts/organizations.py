@@ -149,8 +149,8 @@ def page(request: HttpRequest, *, status: int = 200, **more: Any) -> HttpRespons
 
 def projects_of(actor: Actor) -> list[Any]:
     """Return what the person may see, each with the role that they have in it."""
-    seen = Project.objects.visible_to(actor).live().order_by("slug")[:MOST_SHOWN]
-    held = ProjectMember.objects.live().filter(user=actor.id)
+    seen = Project.objects.visible_to(actor).order_by("slug")[:MOST_SHOWN]
+    held = ProjectMember.objects.filter(user=actor.id)
     own = dict(held.values_list("project_id", "role"))
     projects: list[Any] = list(seen)
     for project in projects:
@@ -180,7 +180,7 @@ def members_of(actor: Actor) -> dict[str, Any]:
     """What owners and admins see of the others."""
     if not allows(actor, Permission.MEMBERS_WRITE):
         return {"rules": False}
-    people = Membership.objects.live().select_related("user")
+    people = Membership.objects.select_related("user")
     return {
         "rules": True,
         "members": people.order_by("user__username")[:MOST_SHOWN],
@@ -266,7 +266,7 @@ def revoke_invitation(
 @organization_page(Permission.ORGANIZATION_READ)
 @require_POST
 def leave(request: HttpRequest, organization: str) -> HttpResponse:
-    own = Membership.objects.live().fetch(user=actor_of(request).id)
+    own = Membership.objects.fetch(user=actor_of(request).id)
     members.remove_member(own)
     keep_session(request)
     messages.success(request, f"You have left {organization}.")

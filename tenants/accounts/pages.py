@@ -13,6 +13,7 @@ from django.shortcuts import render
 from mlops import throttles
 from mlops.addresses import origin_of
 from mlops.errors import DomainError
+from mlops.telemetry import line_of
 from tenants import sql
 from tenants.context import Actor, binding
 
@@ -44,7 +45,7 @@ def serve(
 ) -> HttpResponseBase:
     actor = actor_of(request)
     with binding(None, actor), transaction.atomic():
-        sql.bind(DEFAULT_DB_ALIAS, "", str(actor), id_of(request), "")
+        sql.bind(DEFAULT_DB_ALIAS, "", str(actor), line_of(request), "")
         response = view(request, *args, **kwargs)
         # Templates query while they render.
         if hasattr(response, "render"):
@@ -81,7 +82,3 @@ def actor_of(request: HttpRequest) -> Actor:
     if not user.is_authenticated:
         return Actor(kind="anonymous")
     return Actor(kind="user", id=user.pk, label=user.get_username())
-
-
-def id_of(request: HttpRequest) -> str:
-    return str(getattr(request, "request_id", ""))

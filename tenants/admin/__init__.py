@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenants.admin import (
+    erasures,
     invitations,
     members,
     organizations,
@@ -18,6 +19,7 @@ __all__ = [
     "Dated",
     "Restorable",
     "TenantAdmin",
+    "erasures",
     "invitations",
     "members",
     "organizations",

@@ -22,11 +22,13 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from mlops.api.exceptions import domain_error
+from mlops.telemetry import line_of
 from tenants import admin_json, sql
 from tenants.admin_lists import (
     SEARCHED,
     BoundedPaginator,
     TenantChangeList,
+    as_uuid,
     with_words,
 )
 from tenants.admin_panels import (
@@ -34,13 +36,14 @@ from tenants.admin_panels import (
     badge,
     code,
     link_to,
-    list_url,
     owner_of,
     stack,
+    timeline_url,
     when,
 )
 from tenants.admin_support import may_change, may_see
 from tenants.context import acting, bound_alias, bound_organization, is_unscoped
+from tenants.querysets import LiveManager
 
 admin_json.replace_unfolds()
 
@@ -125,6 +128,14 @@ class TenantAdmin(ModelAdmin):
 
     # Lists
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """With what was deleted, which a page shows and an action restores."""
+        manager = self.model._default_manager
+        is_hiding = isinstance(manager, LiveManager)
+        rows = manager.with_deleted() if is_hiding else manager.get_queryset()
+        ordering = self.get_ordering(request)
+        return rows.order_by(*ordering) if ordering else rows
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return TenantChangeList
 
@@ -165,8 +176,40 @@ class TenantAdmin(ModelAdmin):
         messages.success(request, f"{counted(selected, self.opts)} {done}.")
         return None
 
+    def act_on_one(
+        self,
+        request: HttpRequest,
+        rows: QuerySet,
+        service: Callable[[Any, str], object],
+        *,
+        doing: str,
+        done: str,
+        consequence: str,
+    ) -> TemplateResponse | None:
+        """Ask for a reason and for the name of the one selected row, typed once more;
+        the service compares it."""
+        selected = list(rows[:2])
+        if len(selected) != 1:
+            messages.error(request, f"{doing} them one by one: select a single row.")
+            return None
+        if "confirmed" not in request.POST:
+            return self._ask(request, selected, doing, consequence, is_typed=True)
+        if not request.POST.get("reason", "").strip():
+            messages.error(request, "Say why; the audit trail keeps it.")
+            return None
+        note_reason(request)
+        service(selected[0], request.POST.get("confirm", "").strip())
+        messages.success(request, f"{selected[0]}: {done}.")
+        return None
+
     def _ask(
-        self, request: HttpRequest, rows: list[Any], doing: str, consequence: str
+        self,
+        request: HttpRequest,
+        rows: list[Any],
+        doing: str,
+        consequence: str,
+        *,
+        is_typed: bool = False,
     ) -> TemplateResponse:
         context = {
             **self.admin_site.each_context(request),
@@ -177,6 +220,7 @@ class TenantAdmin(ModelAdmin):
             "rows": rows,
             "action": request.POST["action"],
             "checkbox": ACTION_CHECKBOX_NAME,
+            "is_typed": is_typed,
         }
         return TemplateResponse(request, "admin/confirm.html", context)
 
@@ -235,11 +279,17 @@ class TenantAdmin(ModelAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponseBase:
-        """The audit trail knows of every change, not only of those made here."""
+        """The audit trail knows of every change, not only of those made here.
+
+        And it still does when the row is gone for good.
+        """
         row = self.get_object(request, object_id)
-        if row is None:
+        if row is not None:
+            return HttpResponseRedirect(audit_of(row))
+        if as_uuid(object_id) is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        return HttpResponseRedirect(audit_of(row))
+        asked = {"object_type": self.opts.db_table, "object_id": object_id}
+        return HttpResponseRedirect(timeline_url(**asked))
 
 
 def refused(form: type[ModelForm], message: str) -> type[ModelForm]:
@@ -260,13 +310,12 @@ def note_reason(request: HttpRequest) -> None:
     if reason := request.POST.get("reason", "").strip()[:500]:
         bound = "" if is_unscoped() else str(bound_organization())
         using = bound_alias() or DEFAULT_DB_ALIAS
-        request_id = request.request_id  # type: ignore[attr-defined]
-        sql.bind(using, bound, str(acting()), request_id, reason)
+        request_line = line_of(request)
+        sql.bind(using, bound, str(acting()), request_line, reason)
 
 
 def audit_of(row: models.Model) -> str:
-    return list_url(
-        "audit_auditlog",
+    return timeline_url(
         organization=owner_of(row) or "none",
         object_type=row._meta.db_table,
         object_id=row.pk,
@@ -290,9 +339,9 @@ class Dated:
 
     @display(description="State")
     def state(self, row: Any) -> str:
-        return (
-            badge("deleted", "danger") if row.deleted_at else badge("live", "success")
-        )
+        if row.deleted_at is None:
+            return badge("live", "success")
+        return stack(badge("deleted", "danger"), fate_of(row))
 
     @display(description="Organization")
     def of_organization(self, row: Any) -> str:
@@ -301,6 +350,14 @@ class Dated:
     @display(description="Id")
     def key(self, row: Any) -> str:
         return code(row.pk)
+
+
+def fate_of(row: Any) -> str:
+    if getattr(row, "purged_at", None):
+        return f"purged on {row.purged_at:%Y-%m-%d}; its address is kept"
+    if row.is_being_purged:
+        return "is being purged"
+    return f"to be purged on {row.purge_after:%Y-%m-%d}" if row.purge_after else ""
 
 
 class Restorable:

@@ -18,7 +18,7 @@ class OrganizationField(forms.ModelChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         relation = ServiceAccount._meta.get_field("organization")
         widget = AutocompleteSelect(relation, admin.site)
-        live = Organization.objects.live()
+        live = Organization.objects.all()
         super().__init__(live, label="Organization", widget=widget, **kwargs)
 
 

@@ -112,7 +112,11 @@ class InvitationAdmin(Dated, TenantAdmin):
 
     @display(description="Projects")
     def projects(self, row: Invitation) -> str:
-        found = Project.objects.filter(pk__in=row.project_roles).order_by("slug")
+        found = (
+            Project.objects.with_deleted()
+            .filter(pk__in=row.project_roles)
+            .order_by("slug")
+        )
         named = [f"{p.slug} ({row.project_roles[str(p.pk)]})" for p in found]
         return ", ".join(named)
 

@@ -55,12 +55,26 @@ class OrganizationAdmin(Restorable, Dated, TenantAdmin):
     searched = None
     in_palette = True
     ordering = ("-id",)
-    editable = ("name", "storage_limit_bytes", "storage_limit_files", "metadata")
+    editable = (
+        "name",
+        "storage_limit_bytes",
+        "storage_limit_files",
+        "retention_days",
+        "legal_hold",
+        "legal_hold_reason",
+        "audit_data_events",
+        "metadata",
+    )
     add_form = NewOrganization
     add_fieldsets = ((None, {"fields": ("slug", "name", "owner")}),)
     fieldsets = (
         (None, {"fields": (("name", "slug"), ("state", "created", "updated"), "key")}),
         ("Storage", {"fields": (("storage_limit_bytes", "storage_limit_files"),)}),
+        (
+            "Keeping",
+            {"fields": ("retention_days", ("legal_hold", "legal_hold_reason"))},
+        ),
+        ("Audit", {"fields": ("audit_data_events",)}),
         ("Metadata", {"fields": ("metadata",), "classes": ("collapse",)}),
     )
     delete_service = staticmethod(organizations.delete_organization)
@@ -116,17 +130,13 @@ class OrganizationAdmin(Restorable, Dated, TenantAdmin):
 
 def count_of(model: type[models.Model]) -> Subquery:
     """Count the live rows of the outer organization, by the index they have for it."""
-    rows = model._default_manager.filter(
-        organization_id=OuterRef("pk"), deleted_at__isnull=True
-    )
+    rows = model._default_manager.filter(organization_id=OuterRef("pk"))
     grouped = rows.order_by().values("organization_id")
     return Subquery(grouped.annotate(count=Count("pk")).values("count"))
 
 
 def newest(model: type[models.Model], organization: Organization) -> QuerySet:
-    rows = model._default_manager.filter(
-        organization_id=organization.pk, deleted_at__isnull=True
-    )
+    rows = model._default_manager.filter(organization_id=organization.pk)
     return rows.order_by("-id")[:10]
 
 
@@ -289,7 +299,6 @@ class ProjectAdmin(Restorable, Dated, TenantAdmin):
         members = ProjectMember.objects.filter(
             organization_id=row.organization_id,
             project_id=row.pk,
-            deleted_at__isnull=True,
         ).select_related("user", "service_account")
         return [
             Panel(

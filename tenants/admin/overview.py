@@ -12,11 +12,11 @@ def overview() -> Overview:
         tiles=[
             tile(
                 "Organizations",
-                Organization.objects.live(),
+                Organization.objects.all(),
                 "tenants_organization",
                 "domain",
             ),
-            tile("Projects", Project.objects.live(), "tenants_project", "folder_open"),
+            tile("Projects", Project.objects.all(), "tenants_project", "folder_open"),
         ]
     )
 

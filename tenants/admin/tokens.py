@@ -285,7 +285,11 @@ class ApiTokenAdmin(Dated, TenantAdmin):
 
     @display(description="Projects")
     def projects(self, row: ApiToken) -> str:
-        found = Project.objects.filter(pk__in=row.project_ids).order_by("slug")
+        found = (
+            Project.objects.with_deleted()
+            .filter(pk__in=row.project_ids)
+            .order_by("slug")
+        )
         return ", ".join(project.slug for project in found) or "all of the holder's"
 
     @display(description="State")
@@ -333,7 +337,7 @@ class ApiTokenAdmin(Dated, TenantAdmin):
 def projects_named(organization: Organization, slugs: str) -> list[Project]:
     """Raises InvalidInput for a slug that the organization does not have."""
     wanted = [slug.strip() for slug in slugs.split(",") if slug.strip()]
-    rows = Project.objects.live().filter(organization=organization, slug__in=wanted)
+    rows = Project.objects.filter(organization=organization, slug__in=wanted)
     found = {project.slug: project for project in rows}
     if missing := [slug for slug in wanted if slug not in found]:
         raise InvalidInput(f"projects={', '.join(missing)}: the organization has none.")

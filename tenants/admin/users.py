@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -17,12 +18,22 @@ from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from mlops.errors import InvalidInput
 from tenants.admin.base import TenantAdmin
 from tenants.admin.members import role_badge
 from tenants.admin.tokens import tokens_panel
-from tenants.admin_panels import Panel, badge, code, link, link_to, list_url, when
+from tenants.admin_panels import (
+    Panel,
+    badge,
+    code,
+    link,
+    link_to,
+    list_url,
+    timeline_url,
+    when,
+)
 from tenants.models import ApiToken, Membership, User
-from tenants.services import sessions
+from tenants.services import erasure, sessions
 
 # Roles stand in memberships; Django's groups and permissions decide nothing here.
 # Addresses, second factors and sessions are shown on the page of whose they are;
@@ -50,7 +61,12 @@ class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[misc]
     searched = None
     in_palette = True
     ordering = ("-id",)
-    actions = ("end_sessions", "reset_second_factor", "unlock_sign_in")
+    actions = (
+        "end_sessions",
+        "reset_second_factor",
+        "unlock_sign_in",
+        "erase_person",
+    )
     filter_horizontal = ()
     editable = (
         "username",
@@ -85,7 +101,7 @@ class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[misc]
         obj.save()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        mine = Membership.objects.filter(user=OuterRef("pk"), deleted_at__isnull=True)
+        mine = Membership.objects.filter(user=OuterRef("pk"))
         grouped = mine.order_by().values("user").annotate(count=Count("pk"))
         count = Subquery(grouped.values("count"))
         return super().get_queryset(request).annotate(membership_count=count)
@@ -122,15 +138,26 @@ class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[misc]
         return code(row.pk)
 
     def panels(self, request: HttpRequest, row: User) -> list[Panel]:
-        memberships = Membership.objects.filter(
-            user_id=row.pk, deleted_at__isnull=True
-        ).select_related("organization")
+        memberships = Membership.objects.filter(user_id=row.pk).select_related(
+            "organization"
+        )
         lines = [
-            [link_to(m.organization), role_badge(m), when(m.created_at)]
+            [
+                link_to(m.organization),
+                role_badge(m),
+                when(m.created_at),
+                did_in(row, m.organization_id),
+            ]
             for m in memberships.order_by("-id")[:20]
         ]
         return [
-            Panel("Organizations", ("Organization", "Role", "Since"), lines),
+            Panel(
+                "Organizations",
+                ("Organization", "Role", "Since", "Did there"),
+                lines,
+                link=timeline_url(organization="none", actor_id=row.pk),
+                note="All: what they did outside of any",
+            ),
             tokens_panel(ApiToken.objects.filter(user_id=row.pk)),
             *sign_in_panels(row),
         ]
@@ -169,6 +196,19 @@ class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[misc]
             "Bad passwords and codes that were tried for them are forgotten.",
         )
 
+    @display(description="Erase selected person")
+    def erase_person(self, request: HttpRequest, queryset: QuerySet) -> Any:
+        return self.act_on_one(
+            request,
+            queryset,
+            erase,
+            doing="Erase",
+            done="erased",
+            consequence="The account keeps its id and gets an invented name. How they"
+            " signed in, their roles, tokens and invitations go, and what clients wrote"
+            " of them is overwritten. The audit trail stays, which holds ids.",
+        )
+
     def _ask_and_do(
         self,
         request: HttpRequest,
@@ -181,6 +221,13 @@ class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[misc]
         return self.act(
             request, rows, service, doing=doing, done=done, consequence=consequence
         )
+
+
+def erase(person: User, confirm: str) -> None:
+    """Raises InvalidInput unless the user name was typed."""
+    if confirm != person.username:
+        raise InvalidInput(f"confirm={confirm!r}: type the user name of the person.")
+    erasure.erase_within(person)
 
 
 def sign_in_panels(person: User) -> list[Panel]:
@@ -224,3 +271,7 @@ def sign_in_panels(person: User) -> list[Panel]:
             ],
         ),
     ]
+
+
+def did_in(user: User, organization: UUID) -> str:
+    return link(timeline_url(organization=organization, actor_id=user.pk), "history")

@@ -6,19 +6,26 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django_filters.rest_framework import DjangoFilterBackend
-from drf_spectacular.utils import extend_schema
-from rest_framework import mixins
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import (
+    BaseSerializer,
+    CharField,
+    DateTimeField,
+    Serializer,
+    UUIDField,
+)
 from rest_framework.viewsets import GenericViewSet
 
 from mlops.api.parsing import content_length, read_query
 from mlops.errors import InvalidInput
-from tenants.context import Actor
+from tenants.context import Actor, say_why
 from tenants.models import Organization, Project
+from tenants.permissions import demand_maintainer
 
 
 class OnlyJSON(BaseContentNegotiation):
@@ -138,7 +145,7 @@ class ProjectViewSet(TenantViewSet):
         """Fetch what a body refers to by id, in this project only; None stays None."""
         if key is None:
             return None
-        return rows.in_project(self.actor.project_id).live().fetch(pk=key)
+        return rows.in_project(self.actor.project_id).fetch(pk=key)
 
 
 class ReadMixin(mixins.ListModelMixin, mixins.RetrieveModelMixin):
@@ -158,17 +165,78 @@ class ChangeMixin:
         return Response(serializer.data)
 
 
-class RestoreMixin(mixins.DestroyModelMixin):
-    """DELETE marks, POST …/restore/ takes the mark away again."""
+CASCADE = OpenApiParameter(
+    "cascade",
+    enum=["up"],
+    description="`up`: restore what this belongs to first, if that is deleted.",
+)
 
-    @extend_schema(request=None)
+
+class RestoreMixin(mixins.DestroyModelMixin):
+    """DELETE marks, POST …/restore/ takes the mark away again.
+
+    With `?cascade=up` a maintainer restores the deleted parent first, where there is
+    one: see `restore_parent`.
+    """
+
+    @extend_schema(request=None, parameters=[CASCADE])
     @action(detail=True, methods=["post"])
     def restore(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        row = self.get_object()
+        row = self.with_live_parent(self.get_object())
         self.perform_restore(row)
         return Response(self.get_serializer(row).data)
 
+    def with_live_parent(self: Any, row: Any) -> Any:
+        cascade = self.request.query_params.get("cascade")
+        if cascade is None:
+            return row
+        if cascade != "up":
+            raise InvalidInput(f"cascade={cascade[:50]!r}: the one way to go is up.")
+        demand_maintainer(self.actor, "Restoring what it belongs to")
+        self.restore_parent(row)
+        return self.get_object()
+
+    def restore_parent(self, row: Any) -> None:
+        """Restore what the row belongs to, which may bring the row back by itself."""
+
     def perform_restore(self, row: Any) -> None:
+        raise NotImplementedError
+
+    def _known_parameters(self: Any) -> set[str]:
+        known: set[str] = super()._known_parameters()  # type: ignore[misc]
+        return known | {"cascade"} if self.action == "restore" else known
+
+
+class PurgeSerializer(Serializer):
+    confirm = CharField(
+        max_length=500, help_text="The name of what is to be purged, typed once more."
+    )
+    reason = CharField(max_length=500, help_text="Why; the audit trail keeps it.")
+
+
+class PurgedSerializer(Serializer):
+    id = UUIDField()
+    purge_after = DateTimeField()
+
+
+class PurgeMixin:
+    """POST …/purge/ has the next purge remove what is deleted already, for good."""
+
+    @extend_schema(request=PurgeSerializer, responses={202: PurgedSerializer})
+    @action(detail=True, methods=["post"])
+    def purge(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Nothing brings it back after that. Until it has begun, a restore still does.
+
+        409 while it is not deleted, while the organization is on legal hold, and while
+        a model version or a deployment refers to it.
+        """
+        row, asked = self.get_object(), self.asked(PurgeSerializer)
+        say_why(asked["reason"])
+        self.perform_purge(row, asked["confirm"])
+        shown = PurgedSerializer(row).data
+        return Response(shown, status=status.HTTP_202_ACCEPTED)
+
+    def perform_purge(self, row: Any, confirm: str) -> None:
         raise NotImplementedError
 
 

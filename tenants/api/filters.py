@@ -37,11 +37,19 @@ class FlagFilter(django_filters.BooleanFilter):
     field_class = FlagField
 
 
-class DeletedFilter(FlagFilter):
+class DeletedFilter(django_filters.ChoiceFilter):
     """Live rows, unless the deleted ones are asked for."""
 
-    def filter(self, qs: QuerySet, value: bool | None) -> QuerySet:
-        return qs.filter(deleted_at__isnull=not value)
+    ONLY = frozenset({"only", "true", "1"})
+    CHOICES = ("only", "with", "true", "1", "false", "0")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=[(word, word) for word in self.CHOICES], **kwargs)
+
+    def filter(self, qs: QuerySet, value: str | None) -> QuerySet:
+        if value == "with":
+            return qs
+        return qs.filter(deleted_at__isnull=value not in self.ONLY)
 
 
 class IntegerFilter(django_filters.Filter):
@@ -54,7 +62,9 @@ class IntegerFilter(django_filters.Filter):
 class LiveFilterSet(FilterSet):
     """Base of the filters of rows that can be deleted and restored."""
 
-    deleted = DeletedFilter(label="true: deleted rows instead of live ones")
+    deleted = DeletedFilter(
+        label="only: deleted rows instead of live ones; with: both of them"
+    )
 
 
 class ProjectFilterSet(LiveFilterSet):

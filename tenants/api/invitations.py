@@ -169,7 +169,7 @@ class InvitationViewSet(ReadMixin, mixins.DestroyModelMixin, TenantViewSet):
 def name_projects(rows: Sequence[Any]) -> None:
     """Give each its roles with the slugs of projects; one query for all of them."""
     wanted = {key for row in rows for key in row.project_roles}
-    found = Project.objects.live().filter(pk__in=wanted)
+    found = Project.objects.filter(pk__in=wanted)
     slugs = {str(project.pk): project.slug for project in found} if wanted else {}
     for row in rows:
         row.named_roles = [

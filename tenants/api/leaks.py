@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from mlops import throttles
 from mlops.addresses import origin_of
+from mlops.telemetry import line_of
 from tenants.api.base import OnlyJSON
 from tenants.api.serializers import TokenLeakSerializer
 from tenants.services import tokens
@@ -35,8 +36,8 @@ class TokenLeakView(APIView):
         serializer = TokenLeakSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         text = serializer.validated_data["token"]
-        request_id: str = request._request.request_id  # type: ignore[attr-defined]
-        tokens.report_leak(text, request_id=request_id)
+        request_line: str = line_of(request._request)
+        tokens.report_leak(text, request_line=request_line)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -56,17 +56,25 @@ class OrganizationSerializer(RowSerializer):
             "name",
             "storage_limit_bytes",
             "storage_limit_files",
+            "retention_days",
+            "legal_hold",
+            "legal_hold_reason",
+            "audit_data_events",
             "metadata",
             "created_at",
             "updated_at",
             "deleted_at",
+            "purge_after",
         ]
-        # How much an organization may hold is the operator's to say.
+        # How much an organization may hold, and what must stay, the operator says.
         read_only_fields = [
             "slug",
             "storage_limit_bytes",
             "storage_limit_files",
+            "legal_hold",
+            "legal_hold_reason",
             "deleted_at",
+            "purge_after",
         ]
 
 
@@ -139,6 +147,7 @@ class ProjectSerializer(RowSerializer):
             "created_at",
             "updated_at",
             "deleted_at",
+            "purge_after",
         ]
         read_only_fields = ["deleted_at"]
 

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from mlops.api.pagination import read_limit
 from mlops.errors import Forbidden, NotFound
+from mlops.telemetry import line_of
 from tenants import sql
 from tenants.accounts.recent import demand_recent_sign_in
 from tenants.api.base import (
@@ -120,9 +121,9 @@ class OrganizationViewSet(
         key = sql.deleted_organization(owner.id, kwargs["organization"])
         if key is None:
             raise NotFound("No such organization.")
-        request_id = request._request.request_id  # type: ignore[attr-defined]
-        with tenant_transaction(owner, key, request_id=request_id):
-            organization = Organization.objects.fetch(pk=key)
+        request_line = line_of(request._request)
+        with tenant_transaction(owner, key, request_line=request_line):
+            organization = Organization.objects.with_deleted().fetch(pk=key)
             organizations.restore_organization(organization)
         return Response(self.get_serializer(organization).data)
 
@@ -141,7 +142,7 @@ def organizations_of(actor: Actor) -> list[dict[str, Any]]:
 class ProjectsViewSet(
     ReadMixin, mixins.CreateModelMixin, ChangeMixin, RestoreMixin, TenantViewSet
 ):
-    queryset = Project.objects.all()
+    queryset = Project.objects.with_deleted()
     serializer_class = ProjectSerializer
     filterset_class = ProjectFilterSet
     lookup_field = "slug"
@@ -177,7 +178,7 @@ class MemberViewSet(
     mixins.DestroyModelMixin,
     TenantViewSet,
 ):
-    queryset = Membership.objects.select_related("user")
+    queryset = Membership.objects.with_deleted().select_related("user")
     serializer_class = MemberSerializer
     filterset_class = MemberFilterSet
     needs = {
@@ -222,7 +223,9 @@ class ProjectMemberViewSet(
     mixins.DestroyModelMixin,
     ProjectViewSet,
 ):
-    queryset = ProjectMember.objects.select_related("user", "service_account")
+    queryset = ProjectMember.objects.with_deleted().select_related(
+        "user", "service_account"
+    )
     serializer_class = ProjectMemberSerializer
     filterset_class = ProjectMemberFilterSet
     needs = {
@@ -260,7 +263,7 @@ class ServiceAccountViewSet(
 ):
     """Actors without a way to sign in. Maintainers make them for their projects."""
 
-    queryset = ServiceAccount.objects.all()
+    queryset = ServiceAccount.objects.with_deleted()
     serializer_class = ServiceAccountSerializer
     filterset_class = ServiceAccountFilterSet
     needs = {
@@ -302,7 +305,7 @@ class ServiceAccountViewSet(
 
 def roles_seen_by(actor: Actor) -> Prefetch:
     """Roles in projects that the actor may see; of others not even the slug shows."""
-    roles = ProjectMember.objects.live().select_related("project")
+    roles = ProjectMember.objects.select_related("project")
     seen = roles.filter(project__in=Project.objects.visible_to(actor))
     return Prefetch("projectmember_set", seen, to_attr="live_roles")
 
@@ -405,7 +408,7 @@ class TokenViewSet(ReadMixin, TenantViewSet):
 
 
 def find_service_account(name: str) -> ServiceAccount:
-    account: ServiceAccount = ServiceAccount.objects.live().fetch(name=name)
+    account: ServiceAccount = ServiceAccount.objects.fetch(name=name)
     return account
 
 
@@ -414,7 +417,7 @@ def find_projects(actor: Actor, slugs: Iterable[str]) -> list[Project]:
     wanted = set(slugs)
     if not wanted:
         return []
-    seen = Project.objects.visible_to(actor).live().filter(slug__in=wanted)
+    seen = Project.objects.visible_to(actor).filter(slug__in=wanted)
     if missing := wanted - {project.slug for project in seen}:
         raise NotFound(f"No such project: {', '.join(sorted(missing))}.")
     return list(seen)

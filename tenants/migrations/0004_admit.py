@@ -13,7 +13,7 @@ CREATE FUNCTION tenants_admit(
     p_public_id text, p_digest bytea, p_user uuid, p_username text,
     p_organization text, p_project text, p_workspace text,
     p_permission text, p_roles text[], p_needs_project boolean, p_opt_in boolean,
-    p_request_id text,
+    p_request text,
     OUT verdict text, OUT organization_id uuid, OUT organization text,
     OUT project_id uuid, OUT project text, OUT project_ids uuid[],
     OUT actor_kind text, OUT actor_id uuid, OUT actor_label text,
@@ -145,7 +145,7 @@ BEGIN
         PERFORM set_config('app.organization_id', organization_id::text, true),
                 set_config('app.actor', concat_ws(':', actor_kind, actor_id,
                                                   p_public_id), true),
-                set_config('app.request_id', p_request_id, true),
+                set_config('app.request', p_request, true),
                 -- Who still has the old secret is for the trail to show.
                 set_config('app.reason', CASE WHEN by_previous
                     THEN 'by the previous secret of the token' ELSE '' END, true);

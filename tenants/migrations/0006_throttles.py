@@ -99,7 +99,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 CREATE FUNCTION tenants_revoke_leaked(
-    p_public_id text, p_digest bytea, p_request_id text
+    p_public_id text, p_digest bytea, p_request text
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -115,7 +115,7 @@ BEGIN
     END IF;
     PERFORM set_config('app.organization_id', leaked.organization_id::text, true),
             set_config('app.actor', 'anonymous:leak report', true),
-            set_config('app.request_id', p_request_id, true),
+            set_config('app.request', p_request, true),
             set_config('app.reason', 'leaked', true);
     UPDATE api_tokens
     SET revoked_at = now(), revoked_reason = 'leaked', updated_at = now()

@@ -1,4 +1,12 @@
-from tenants.models.base import SoftDeleted, TenantModel, TenantRow
+from tenants.models.base import (
+    Personal,
+    SoftDeleted,
+    TenantModel,
+    TenantRow,
+    Tombstone,
+    purge_index,
+)
+from tenants.models.erasures import Erasure
 from tenants.models.idempotency import IdempotencyKey
 from tenants.models.invitations import Invitation, InvitationState
 from tenants.models.organizations import (
@@ -24,6 +32,7 @@ __all__ = [
     "ApiToken",
     "DefaultRole",
     "DuplicateFiles",
+    "Erasure",
     "Feature",
     "GrantState",
     "IdempotencyKey",
@@ -32,6 +41,7 @@ __all__ = [
     "Membership",
     "Organization",
     "OrganizationRole",
+    "Personal",
     "Project",
     "ProjectCounter",
     "ProjectMember",
@@ -43,5 +53,7 @@ __all__ = [
     "TenantModel",
     "TenantRow",
     "TokenKind",
+    "Tombstone",
     "User",
+    "purge_index",
 ]

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
+from django.core.validators import (
+    MaxValueValidator,
+    MinValueValidator,
+    RegexValidator,
+)
 from django.db import models
 from django.db.models import Q
 
 from mlops.db.uuid7 import uuid7
-from tenants.models.base import SoftDeleted, TenantModel
+from tenants.models.base import SoftDeleted, TenantModel, Tombstone, purge_index
 from tenants.querysets import (
-    MemberManager,
+    LiveMemberManager,
+    LiveRowManager,
     OrganizationRowManager,
     ProjectManager,
     RowManager,
@@ -68,7 +73,11 @@ def storage_limit(of: str) -> models.BigIntegerField:
     )
 
 
-class Organization(SoftDeleted):
+# How many days what was deleted may be restored.
+RETENTION_DAYS, SHORTEST_RETENTION, LONGEST_RETENTION = 30, 7, 365
+
+
+class Organization(SoftDeleted, Tombstone):
     """The tenant: the root of everything that a caller may see."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -76,6 +85,23 @@ class Organization(SoftDeleted):
     name = models.CharField(max_length=200)
     storage_limit_bytes = storage_limit("bytes")
     storage_limit_files = storage_limit("files")
+    retention_days = models.PositiveSmallIntegerField(
+        default=RETENTION_DAYS,
+        validators=[
+            MinValueValidator(SHORTEST_RETENTION),
+            MaxValueValidator(LONGEST_RETENTION),
+        ],
+        help_text="How many days what was deleted may be restored"
+        f" ({SHORTEST_RETENTION} to {LONGEST_RETENTION}).",
+    )
+    legal_hold = models.BooleanField(
+        default=False, help_text="Nothing of it is purged or leaves the audit trail."
+    )
+    legal_hold_reason = models.CharField(max_length=500, blank=True)
+    audit_data_events = models.BooleanField(
+        default=False,
+        help_text="One entry for each batch of metrics, params, run tags and points.",
+    )
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -85,6 +111,10 @@ class Organization(SoftDeleted):
     class Meta:
         db_table = "organizations"
         ordering = ["slug"]
+        indexes = [
+            # Read by the purge.
+            purge_index("organizations"),
+        ]
         constraints = [
             # Not partial: the address of a deleted organization is not handed out.
             models.UniqueConstraint(fields=["slug"], name="organizations_slug"),
@@ -94,6 +124,11 @@ class Organization(SoftDeleted):
             models.CheckConstraint(
                 condition=Q(storage_limit_bytes__gte=0) & Q(storage_limit_files__gte=0),
                 name="organizations_storage_limits",
+            ),
+            models.CheckConstraint(
+                condition=Q(retention_days__gte=SHORTEST_RETENTION)
+                & Q(retention_days__lte=LONGEST_RETENTION),
+                name="organizations_retention_days",
             ),
         ]
 
@@ -109,7 +144,7 @@ class Membership(TenantModel, SoftDeleted):
         max_length=8, choices=OrganizationRole, default=OrganizationRole.MEMBER
     )
 
-    objects = MemberManager()
+    objects = LiveMemberManager()
 
     class Meta:
         db_table = "organization_memberships"
@@ -121,6 +156,14 @@ class Membership(TenantModel, SoftDeleted):
                 name="idx_organization_memberships_org_user",
                 condition=ALIVE,
             ),
+            # Read by the member list, newest first.
+            models.Index(
+                fields=["organization", "-id"],
+                name="organization_memberships_newest",
+                condition=ALIVE,
+            ),
+            # Read by the purge.
+            purge_index("organization_memberships"),
         ]
         constraints = [
             # Read at sign-in: a user's organizations. One live membership per pair.
@@ -140,7 +183,7 @@ class Membership(TenantModel, SoftDeleted):
         return f"{self.user_id} ({self.role})"
 
 
-class Project(TenantModel, SoftDeleted):
+class Project(TenantModel, SoftDeleted, Tombstone):
     """A workspace, owner of all experiments, models and deployments below it."""
 
     slug = models.CharField(max_length=63, validators=[valid_slug])
@@ -189,6 +232,10 @@ class Project(TenantModel, SoftDeleted):
     class Meta:
         db_table = "projects"
         ordering = ["-id"]
+        indexes = [
+            # Read by the purge.
+            purge_index("projects"),
+        ]
         constraints = [
             # Read by every request that names its project; kept by deleted projects,
             # so that an old address never shows another project's content.
@@ -241,7 +288,7 @@ class ProjectMember(TenantModel, SoftDeleted):
         max_length=10, choices=ProjectRole, default=ProjectRole.VIEWER
     )
 
-    objects = RowManager()
+    objects = LiveRowManager()
 
     class Meta:
         db_table = "project_members"
@@ -253,6 +300,8 @@ class ProjectMember(TenantModel, SoftDeleted):
                 fields=["project", "user", "organization"],
                 name="idx_project_members_project_user",
             ),
+            # Read by the purge.
+            purge_index("project_members"),
         ]
         constraints = [
             # Read by "projects I may see". One live role per person and project.

@@ -5,9 +5,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from tenants.models.base import SoftDeleted, TenantModel
+from tenants.models.base import SoftDeleted, TenantModel, purge_index
 from tenants.models.organizations import ALIVE
-from tenants.querysets import MemberManager, TokenManager
+from tenants.querysets import LiveMemberManager, TokenManager
 
 
 class TokenKind(models.TextChoices):
@@ -23,11 +23,15 @@ class ServiceAccount(TenantModel, SoftDeleted):
     description = models.TextField(blank=True)
     created_by = models.UUIDField(null=True, editable=False)
 
-    objects = MemberManager()
+    objects = LiveMemberManager()
 
     class Meta:
         db_table = "service_accounts"
         ordering = ["-id"]
+        indexes = [
+            # Read by the purge.
+            purge_index("service_accounts"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "name"],

@@ -118,7 +118,7 @@ def checked_roles(project_roles: Mapping[Project, str]) -> dict[str, str]:
 
 
 def _refuse_member(organization: Organization, email: str) -> None:
-    belonging = Membership.objects.live().filter(
+    belonging = Membership.objects.filter(
         organization=organization, user__email__iexact=email
     )
     if belonging.exists():
@@ -284,7 +284,7 @@ def _settle(invitation: Invitation, user: User) -> Membership:
 
 
 def _membership(invitation: Invitation, user: User) -> Membership:
-    belonging = Membership.objects.live().filter(
+    belonging = Membership.objects.filter(
         organization=invitation.organization_id, user=user
     )
     if (present := belonging.first()) is not None:
@@ -298,8 +298,8 @@ def _membership(invitation: Invitation, user: User) -> Membership:
 
 def _join_projects(invitation: Invitation, user: User) -> None:
     """Projects deleted since, and those the person is in already, are passed over."""
-    asked = Project.objects.live().filter(pk__in=invitation.project_roles)
-    held = ProjectMember.objects.live().filter(user=user).values("project_id")
+    asked = Project.objects.filter(pk__in=invitation.project_roles)
+    held = ProjectMember.objects.filter(user=user).values("project_id")
     ProjectMember.objects.bulk_create(
         ProjectMember(
             organization_id=invitation.organization_id,

@@ -33,7 +33,7 @@ def find_acquaintance(login: str) -> User | None:
     organization's business.
     """
     named = Q(user__username=login) | Q(user__email__iexact=login)
-    met = Membership.objects.filter(named, user__is_active=True)
+    met = Membership.objects.with_deleted().filter(named, user__is_active=True)
     for membership in met.select_related("user").order_by("pk") if login else ():
         user = membership.user
         if user.username == login or login.lower() in proven_by(user):
@@ -66,7 +66,7 @@ def join_or_invite(
 def find_member(login: str) -> User:
     """Find a person of the bound organization. Raises NotFound, whoever else exists."""
     named = Q(user__username=login) | Q(user__email__iexact=login)
-    found = Membership.objects.live().filter(named, user__is_active=True)
+    found = Membership.objects.filter(named, user__is_active=True)
     membership = found.select_related("user").first() if login else None
     if membership is None:
         raise NotFound(f"No member has the user name or e-mail {login!r}.")
@@ -97,9 +97,9 @@ def remove_member(membership: Membership) -> None:
     """Take a person out of the organization, its projects and its tokens."""
     _prepare(membership)
     _refuse_last_owner(membership)
-    mark = deletion.new_mark()
+    mark = deletion.new_mark(membership)
     person = {"organization": membership.organization_id, "user": membership.user_id}
-    deletion.put_on_all(ProjectMember.objects.live().filter(**person), mark)
+    deletion.put_on_all(ProjectMember.objects.filter(**person), mark)
     deletion.put(membership, mark)
     # Else they would work again for somebody who comes back in a smaller role.
     ApiToken.objects.usable().filter(**person).update(
@@ -109,7 +109,7 @@ def remove_member(membership: Membership) -> None:
 
 def _prepare(membership: Membership) -> None:
     """Lock the owners, then weigh: two who demote each other wait for one another."""
-    owners = Membership.objects.live().filter(
+    owners = Membership.objects.filter(
         organization=membership.organization_id, role=OrganizationRole.OWNER
     )
     list(owners.order_by("pk").select_for_update(no_key=True))
@@ -121,7 +121,7 @@ def _prepare(membership: Membership) -> None:
 def _refuse_last_owner(membership: Membership) -> None:
     if membership.role != OrganizationRole.OWNER:
         return
-    others = Membership.objects.live().filter(
+    others = Membership.objects.filter(
         organization=membership.organization_id,
         role=OrganizationRole.OWNER,
         user__is_active=True,
@@ -153,7 +153,7 @@ def add_project_member(
 
 
 def _refuse_outsider(project: Project, user: User) -> None:
-    belonging = Membership.objects.live().filter(
+    belonging = Membership.objects.filter(
         organization=project.organization_id, user=user
     )
     if not belonging.exists():
@@ -169,4 +169,4 @@ def change_project_role(member: ProjectMember, *, role: str) -> ProjectMember:
 
 def remove_project_member(member: ProjectMember) -> None:
     if member.deleted_at is None:
-        deletion.put(member, deletion.new_mark())
+        deletion.put(member, deletion.new_mark(member))

@@ -30,10 +30,15 @@ def create_organization(
 
 
 def update_organization(organization: Organization, **changes: Any) -> Organization:
-    """Change anything but the slug, which is the address and stays."""
+    """Change anything but the slug, which is the address and stays.
+
+    Raises InvalidInput for a legal hold without a reason: who lifts it needs one.
+    """
     deletion.refuse_deleted(organization)
     for field, value in changes.items():
         setattr(organization, field, value)
+    if organization.legal_hold and not organization.legal_hold_reason.strip():
+        raise InvalidInput("legal_hold_reason='': a legal hold needs its reason.")
     organization.save(update_fields=[*changes, "updated_at"])
     return organization
 
@@ -53,10 +58,10 @@ def delete_organization(organization: Organization) -> None:
     Nothing below is marked, since all of it is out of reach with it.
     """
     if organization.deleted_at is None:
-        deletion.put(organization, deletion.new_mark())
+        deletion.put(organization, deletion.new_mark(organization))
 
 
 def restore_organization(organization: Organization) -> Organization:
     if organization.deleted_at is not None:
-        deletion.put(organization, deletion.UNMARKED)
+        deletion.restore(organization)
     return organization

@@ -65,11 +65,11 @@ def update_project(project: Project, **changes: Any) -> Project:
 def delete_project(project: Project) -> None:
     """Mark it; nothing below is marked, since all of it is out of reach with it."""
     if project.deleted_at is None:
-        deletion.put(project, deletion.new_mark())
+        deletion.put(project, deletion.new_mark(project))
 
 
 def restore_project(project: Project) -> Project:
     """Bring it back under its old address, which nobody else could take."""
     if project.deleted_at is not None:
-        deletion.put(project, deletion.UNMARKED)
+        deletion.restore(project)
     return project

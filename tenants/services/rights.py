@@ -66,12 +66,12 @@ def maintained_by(actor: Actor) -> set[UUID]:
     """
     holder = Q(user_id=actor.id) | Q(service_account_id=actor.id)
     maintained = set(
-        ProjectMember.objects.live()
-        .filter(holder, role=ProjectRole.MAINTAINER)
-        .values_list("project_id", flat=True)
+        ProjectMember.objects.filter(holder, role=ProjectRole.MAINTAINER).values_list(
+            "project_id", flat=True
+        )
     )
     if not actor.project_ids:
         return maintained
     bound, own = set(actor.project_ids), Q(user_id=actor.id, role__in=RULERS)
-    rules = Membership.objects.live().filter(own).exists()
+    rules = Membership.objects.filter(own).exists()
     return bound if rules else maintained & bound

@@ -64,7 +64,7 @@ def delete_service_account(account: ServiceAccount) -> None:
     if account.deleted_at is not None:
         return
     demand_maintained(projects_of(account), "Deleting a service account")
-    mark = deletion.new_mark()
+    mark = deletion.new_mark(account)
     deletion.put_on_all(_memberships(account), mark)
     deletion.put(account, mark)
     ApiToken.objects.usable().filter(service_account=account).update(
@@ -78,4 +78,4 @@ def projects_of(account: ServiceAccount) -> list[Project]:
 
 
 def _memberships(account: ServiceAccount) -> Any:
-    return ProjectMember.objects.live().filter(service_account=account)
+    return ProjectMember.objects.filter(service_account=account)

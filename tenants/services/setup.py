@@ -60,7 +60,7 @@ def found_organization(slug: str) -> Organization:
 
     Raises Conflict for a deleted one.
     """
-    organization = Organization.objects.filter(slug=slug).first()
+    organization = Organization.objects.with_deleted().filter(slug=slug).first()
     if organization is None:
         return create_organization(slug=slug)
     if organization.deleted_at is not None:
@@ -70,7 +70,11 @@ def found_organization(slug: str) -> Organization:
 
 def found_project(organization: Organization, slug: str) -> Project:
     """Return the project, made if it is missing. Raises Conflict for a deleted one."""
-    project = Project.objects.filter(organization=organization, slug=slug).first()
+    project = (
+        Project.objects.with_deleted()
+        .filter(organization=organization, slug=slug)
+        .first()
+    )
     if project is None:
         return create_project(organization, slug=slug)
     if project.deleted_at is not None:
@@ -79,14 +83,14 @@ def found_project(organization: Organization, slug: str) -> Project:
 
 
 def find_organization(slug: str) -> Organization:
-    organization = Organization.objects.live().filter(slug=slug).first()
+    organization = Organization.objects.filter(slug=slug).first()
     if organization is None:
         raise InvalidInput(f"organization={slug!r}: there is none of that name.")
     return organization
 
 
 def find_project(organization: Organization, slug: str) -> Project:
-    projects = Project.objects.live().filter(organization=organization)
+    projects = Project.objects.filter(organization=organization)
     project = projects.filter(slug=slug).first()
     if project is None:
         raise InvalidInput(f"project={slug!r}: {organization.slug} has none like that.")
@@ -121,7 +125,7 @@ def client_of(project: Project) -> ServiceAccount:
     account, _ = ServiceAccount.objects.get_or_create(
         organization=organization, name=f"{CLIENT}-{project.slug}", deleted_at=None
     )
-    held = ProjectMember.objects.live().filter(project=project, service_account=account)
+    held = ProjectMember.objects.filter(project=project, service_account=account)
     if not held.exists():
         role = ProjectRole.MAINTAINER
         add_project_member(project, role=role, service_account=account)

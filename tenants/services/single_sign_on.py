@@ -151,7 +151,7 @@ def _settle_in(
             role=wanted or OrganizationRole.MEMBER,
         ).save(force_insert=True)
     elif role in GRANTED and wanted and wanted != role:
-        rows = Membership.objects.live().filter(user=person)
+        rows = Membership.objects.filter(user=person)
         membership = rows.select_for_update().get()
         membership.role = wanted
         membership.save(update_fields=["role", "updated_at"])

@@ -138,7 +138,7 @@ def _locked(grant: SupportGrant) -> SupportGrant:
 
 def _tell_owners(grant: SupportGrant) -> None:
     """The mail leaves after the commit; a mailbox out of reach undoes nothing."""
-    owners = Membership.objects.live().filter(
+    owners = Membership.objects.filter(
         organization_id=grant.organization_id,
         role=OrganizationRole.OWNER,
         user__is_active=True,

@@ -186,7 +186,7 @@ def revoke_token(token: ApiToken, *, reason: str = "") -> ApiToken:
     return token
 
 
-def end_own_tokens(person: User, *, reason: str, request_id: str = "") -> int:
+def end_own_tokens(person: User, *, reason: str, request_line: str = "") -> int:
     """End all tokens of the person who acts; return how many there were.
 
     An entry of each organization's own trail: what one of them sees is its own token.
@@ -194,16 +194,16 @@ def end_own_tokens(person: User, *, reason: str, request_id: str = "") -> int:
     actor, ended = acting(), 0
     for organization, *_ in sql.memberships(person.pk):
         there = replace(actor, organization_id=organization)
-        with tenant_transaction(there, request_id=request_id, reason=reason):
+        with tenant_transaction(there, request_line=request_line, reason=reason):
             own = ApiToken.objects.usable().filter(user=person)
             ended += own.update(revoked_at=_now(), revoked_reason=reason)
     # As it was: what comes next in this transaction is no organization's business.
     bound = str(actor.organization_id or "")
-    sql.bind(DEFAULT_DB_ALIAS, bound, str(actor), request_id, "")
+    sql.bind(DEFAULT_DB_ALIAS, bound, str(actor), request_line, "")
     return ended
 
 
-def report_leak(text: str, *, request_id: str = "") -> None:
+def report_leak(text: str, *, request_line: str = "") -> None:
     """Revoke the token if it is one, for anybody who has found it.
 
     The same one statement for a real token and for nonsense. That the first takes a
@@ -213,7 +213,7 @@ def report_leak(text: str, *, request_id: str = "") -> None:
         found = read_token(text.strip())
     except Unauthenticated:
         found = Credential()
-    if sql.revoke_leaked(found.public_id, found.digest, request_id):
+    if sql.revoke_leaked(found.public_id, found.digest, request_line):
         logger.warning("Token %s was reported as leaked; revoked.", found.public_id)
 
 

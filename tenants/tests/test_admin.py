@@ -481,6 +481,17 @@ def test_an_organization_is_founded_with_its_owner(root, cast):
     assert (membership.user_id, membership.role) == (cast.bob.pk, "owner")
 
 
+def test_a_legal_hold_is_put_with_its_reason(root, cast):
+    typed = {"name": "Acme", "retention_days": "60", "legal_hold": "on"}
+    page = shown(root.post(page_of(cast.acme), {**typed, "metadata": "{}"}))
+    assert "a legal hold needs its reason" in page
+    reason = {"legal_hold_reason": "case 7", "metadata": "{}"}
+    root.post(page_of(cast.acme), {**typed, **reason})
+    acme = Organization._base_manager.get(pk=cast.acme.pk)
+    assert (acme.legal_hold, acme.legal_hold_reason) == (True, "case 7")
+    assert acme.retention_days == 60
+
+
 def test_a_role_is_changed_and_a_person_added_to_a_project(root, cast):
     member = Membership._base_manager.get(organization=cast.acme, user=cast.bob)
     root.post(page_of(member), {"role": "admin"})

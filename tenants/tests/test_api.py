@@ -73,6 +73,27 @@ def test_update_changes_the_name_but_not_the_slug(alice, cast):
     assert stored(Organization).get(pk=cast.acme.pk).slug == "acme"
 
 
+def test_an_owner_says_how_long_deleted_rows_stay_and_what_the_trail_keeps(alice, cast):
+    wish = {"retention_days": 90, "audit_data_events": True}
+    response = alice.patch(ACME, wish, **JSON)
+    assert response.status_code == 200, response.content
+    assert response.json() | wish == response.json()
+
+
+@pytest.mark.parametrize("days", [6, 366, -1, "x"])
+def test_retention_is_refused_out_of_its_bounds(alice, days):
+    response = alice.patch(ACME, {"retention_days": days}, **JSON)
+    assert response.status_code == 400
+    assert "retention_days" in error_of(response)
+
+
+def test_a_legal_hold_is_not_for_an_owner_to_lift(alice, cast):
+    hold = {"legal_hold": True, "legal_hold_reason": "case 7"}
+    Organization._base_manager.filter(pk=cast.acme.pk).update(**hold)
+    response = alice.patch(ACME, {"legal_hold": False, "name": "Acme Ltd"}, **JSON)
+    assert response.json() | hold == response.json()
+
+
 def test_update_is_forbidden_for_a_member(bob):
     response = bob.patch(ACME, {"name": "Mine"}, **JSON)
     assert response.status_code == 403

@@ -32,6 +32,9 @@ def test_roles_are_written_as_an_array(permission):
     assert roles_for(permission)[1:-1].split(",") == sorted(ROLES[permission])
 
 
+LINE = "r\t127.0.0.0/24\tPOST "
+
+
 def test_a_caller_takes_what_the_request_shows(rf, cast):
     token = make_api_token(cast.alice, cast.acme).text
     request = rf.post(
@@ -45,7 +48,7 @@ def test_a_caller_takes_what_the_request_shows(rf, cast):
     request.request_id = "r"
     names = {"organization": "acme", "project": "churn", "path": "x"}
     assert caller_of(request, "tracking:read", names) == Caller(
-        read_token(token), "tracking:read", "acme", "churn", "fraud", "r", "agent/1"
+        read_token(token), "tracking:read", "acme", "churn", "fraud", LINE, "agent/1"
     )
 
 

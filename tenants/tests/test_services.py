@@ -148,7 +148,7 @@ def test_a_slug_is_taken_by_a_deleted_organization_too(cast, as_command):
 def test_a_removed_member_leaves_all_projects_at_once(cast, as_alice):
     membership = Membership.objects.get(user=cast.bob)
     members.remove_member(membership)
-    (role,) = ProjectMember.objects.filter(user=cast.bob)
+    (role,) = ProjectMember.objects.with_deleted().filter(user=cast.bob)
     assert role.delete_batch == membership.delete_batch
     with pytest.raises(InvalidState):
         members.change_role(membership, role="admin")
@@ -209,7 +209,7 @@ def test_the_name_of_a_deleted_service_account_is_free(cast, as_alice):
     )
     service_accounts.delete_service_account(robot)
     assert service_accounts.create_service_account(cast.acme, name="robot").pk
-    assert not ProjectMember.objects.live().filter(service_account=robot).exists()
+    assert not ProjectMember.objects.filter(service_account=robot).exists()
 
 
 @pytest.mark.parametrize("days", [0, -1, 366])

@@ -11,7 +11,6 @@ from mlops.cli import Finding, MaintenanceCommand, Report, UsageError
 from registry.management.scopes import add_scope_options, scopes_of
 from registry.services.cleanup import (
     BLOB_GRACE,
-    GRACE,
     Cutoffs,
     Tally,
     clean_up,
@@ -36,8 +35,8 @@ class Command(MaintenanceCommand):
         parser.add_argument(
             "--grace-days",
             type=float,
-            default=GRACE / timedelta(days=1),
-            help="how long a deleted package may be restored; default %(default)s",
+            help="how long a deleted package may be restored; default: as long as its"
+            " organization keeps what was deleted",
         )
         parser.add_argument(
             "--blob-grace-hours",
@@ -62,10 +61,9 @@ class Command(MaintenanceCommand):
         return self._report(tally, applied)
 
     def _cutoffs(self, options: dict[str, Any]) -> Cutoffs:
-        if options["grace_days"] < 0:
-            raise UsageError(
-                f"--grace-days={options['grace_days']}: use 0 or more days."
-            )
+        days = options["grace_days"]
+        if days is not None and days < 0:
+            raise UsageError(f"--grace-days={days}: use 0 or more days.")
         if options["blob_grace_hours"] < 1:
             raise UsageError(
                 f"--blob-grace-hours={options['blob_grace_hours']}: an upload under way"
@@ -73,7 +71,7 @@ class Command(MaintenanceCommand):
             )
         return Cutoffs.at(
             timezone.now(),
-            grace=timedelta(days=options["grace_days"]),
+            grace=None if days is None else timedelta(days=days),
             blob_grace=timedelta(hours=options["blob_grace_hours"]),
         )
 

@@ -77,7 +77,7 @@ def search_datasets(
     asked = numbers if experiment_ids else None
     request = ("datasets/search", project.pk, asked, filter_string, order_by or [])
     after = paging.unseal(page_token, *request)
-    rows = EvaluationDataset.objects.in_project(project.pk).live()
+    rows = EvaluationDataset.objects.in_project(project.pk)
     if asked is not None:
         rows = rows.filter(pk__in=datasets_of(project, numbers))
     page = search.page(rows.prefetch_related(TAGS), limit=limit, after=after)
@@ -89,7 +89,9 @@ for _method in ("GET", "POST"):
 
 
 def datasets_of(project: Project, numbers: Sequence[int]) -> QuerySet:
-    experiments = Experiment.objects.in_project(project.pk).filter(iid__in=numbers)
+    experiments = (
+        Experiment.objects.with_deleted().in_project(project.pk).filter(iid__in=numbers)
+    )
     links = EvaluationDatasetExperiment.objects.filter(experiment__in=experiments)
     return links.values("dataset_id")
 
@@ -157,7 +159,7 @@ def remove_dataset_from_experiments(
 
 def find_experiments(project: Project, texts: Sequence[str]) -> list[Experiment]:
     """Return each once, as asked. Raises NotFound naming the first unknown."""
-    rows = Experiment.objects.in_project(project.pk)
+    rows = Experiment.objects.with_deleted().in_project(project.pk)
     numbers = rules.known_numbers(texts)
     found = {str(row.iid): row for row in rows.filter(iid__in=numbers)}
     for text in texts:
@@ -223,7 +225,7 @@ def delete_dataset_records(
 
 def look_up(project: Project, dataset_id: str) -> EvaluationDataset | None:
     key = key_of(dataset_id, DATASET_ID_PREFIX)
-    rows = EvaluationDataset.objects.in_project(project.pk).live()
+    rows = EvaluationDataset.objects.in_project(project.pk)
     return rows.filter(pk=key).first() if key else None
 
 

@@ -51,7 +51,11 @@ def get_experiment(project: Project, *, experiment_id: str) -> dict[str, Any]:
 
 @endpoint("GET", "experiments/get-by-name", needs=READ)
 def get_experiment_by_name(project: Project, *, experiment_name: str) -> dict[str, Any]:
-    rows = Experiment.objects.in_project(project.pk).filter(name=experiment_name)
+    rows = (
+        Experiment.objects.with_deleted()
+        .in_project(project.pk)
+        .filter(name=experiment_name)
+    )
     experiment = rows.first()
     if experiment is None:
         name = refusals.shown(experiment_name)
@@ -73,7 +77,9 @@ def search_experiments(
     search = Search.of(EXPERIMENTS, filter, order_by or [])
     request = ("experiments/search", project.pk, filter, order_by or [], view)
     after = paging.unseal(page_token, *request)
-    rows = Experiment.objects.in_project(project.pk).filter(IN_VIEW[view])
+    rows = (
+        Experiment.objects.with_deleted().in_project(project.pk).filter(IN_VIEW[view])
+    )
     page = search.page(rows.prefetch_related("tags"), limit=limit, after=after)
     return searching.answer("experiments", page, wire.experiment, *request)
 
@@ -121,7 +127,7 @@ def delete_experiment_tag(project: Project, *, experiment_id: str, key: str) -> 
 def find_experiment(project: Project, experiment_id: str) -> Experiment:
     """Raises NotFound in the same words for a foreign and an absent one."""
     number = rules.experiment_number(experiment_id)
-    rows = Experiment.objects.in_project(project.pk).filter(iid=number)
+    rows = Experiment.objects.with_deleted().in_project(project.pk).filter(iid=number)
     experiment = rows.first()
     if experiment is None:
         raise refusals.no_experiment(experiment_id)

@@ -84,7 +84,7 @@ class RunPage:
     def experiments(self) -> dict[str, dict[str, Any]]:
         """Experiments by number: 2 statements."""
         numbers = {int(info["experiment_id"]) for info in self.infos}
-        rows = Experiment.objects.in_project(self.asking.project.pk)
+        rows = Experiment.objects.with_deleted().in_project(self.asking.project.pk)
         rows = rows.filter(iid__in=numbers).prefetch_related("tags")
         return {str(row.iid): wire.experiment(row) for row in rows}
 
@@ -94,7 +94,7 @@ class RunPage:
         needed = Permission.REGISTRY_READ
         demand(self.asking.actor, needed, "modelVersions of a run")
         runs = [UUID(info["run_id"]) for info in self.infos]
-        rows = ModelVersion.objects.in_project(self.asking.project.pk).live()
+        rows = ModelVersion.objects.in_project(self.asking.project.pk)
         rows = rows.select_related("registered_model").filter(run_id__in=runs)
         rows = rows.prefetch_related("tags", "aliases")
         found = defaultdict(list)

@@ -87,7 +87,7 @@ def search_logged_models(
     )
     request = ("logged-models/search", project.pk, numbers, filter, order_by, datasets)
     after = paging.unseal(page_token, *request)
-    models = LoggedModel.objects.in_project(project.pk).live()
+    models = LoggedModel.objects.in_project(project.pk)
     models = models.filter(experiment__iid__in=numbers).select_related("experiment")
     page = search.page(
         models.prefetch_related(*PARTS),
@@ -170,7 +170,7 @@ def find_logged_models(project: Project, model_ids: list[str]) -> list[LoggedMod
     """Return them as they were asked for. Raises NotFound naming the first unknown."""
     keys = {model_id: model_key(model_id) for model_id in model_ids}
     known = [key for key in keys.values() if key]
-    models = LoggedModel.objects.in_project(project.pk).live().in_bulk(known)
+    models = LoggedModel.objects.in_project(project.pk).in_bulk(known)
     for model_id, key in keys.items():
         if key not in models:
             raise refusals.no_logged_model(model_id)

@@ -57,7 +57,7 @@ def search_registered_models(
     search = Search.of(MODELS, filter, order_by or [])
     request = ("registered-models/search", project.pk, filter, order_by or [])
     after = paging.unseal(page_token, *request)
-    rows = RegisteredModel.objects.in_project(project.pk).live()
+    rows = RegisteredModel.objects.in_project(project.pk)
     rows = rows.prefetch_related("tags", ALIASES)
     page = search.page(rows, limit=limit, after=after)
     latest = latest_versions_of(page.rows)
@@ -91,7 +91,7 @@ def delete_alias(project: Project, *, name: str, alias: str) -> None:
 
 def find_model(project: Project, name: str) -> RegisteredModel:
     """Raises NotFound in the same words for a foreign and an absent one."""
-    models = RegisteredModel.objects.in_project(project.pk).live()
+    models = RegisteredModel.objects.in_project(project.pk)
     model = models.prefetch_related("tags", ALIASES).filter(name=name).first()
     if model is None:
         raise NotFound(f"Registered Model with name={shown(name)} not found")
@@ -109,7 +109,7 @@ def find_version(model: RegisteredModel, version: object) -> ModelVersion:
 
 
 def versions_of(model: RegisteredModel) -> Any:
-    return model.versions.live().prefetch_related("tags", "aliases")
+    return model.versions.prefetch_related("tags", "aliases")
 
 
 def written(project: Project, name: str) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def written(project: Project, name: str) -> dict[str, Any]:
 def latest_versions_of(models: list[RegisteredModel]) -> dict[UUID, list[ModelVersion]]:
     """Read the newest version of each stage of all models at once."""
     found: dict[UUID, list[ModelVersion]] = defaultdict(list)
-    versions = ModelVersion.objects.live().filter(registered_model__in=models)
+    versions = ModelVersion.objects.filter(registered_model__in=models)
     versions = versions.order_by("registered_model_id", "stage", "-version")
     newest = versions.distinct("registered_model_id", "stage")
     for version in newest.prefetch_related("tags", "aliases"):

@@ -21,6 +21,7 @@ from mlops.api.parsing import MAX_BODY_BYTES
 from mlops.db.uuid7 import uuid7
 from mlops.errors import InvalidInput
 from mlops.streams import digest_header, upload_of
+from mlops.telemetry import line_of
 from registry.mlflow import schema
 from registry.mlflow.endpoint import endpoint, read_object, reply
 from registry.mlflow.errors import Unsupported
@@ -200,9 +201,9 @@ def let_in(entrance: Entrance, grant: PartGrant | None) -> Iterator[Project | No
             yield project
         return
     bearer = Actor("anonymous", label="part", organization_id=grant.organization)
-    request_id = entrance.request.request_id  # type: ignore[attr-defined]
+    request_line = line_of(entrance.request)
     with turns.held():
-        with tenant_transaction(bearer, request_id=request_id):
+        with tenant_transaction(bearer, request_line=request_line):
             yield None
         if not connection.in_atomic_block:
             connection.close()

@@ -141,7 +141,7 @@ def delete_run(project: Project, *, run_id: str) -> None:
 
 @endpoint("POST", "runs/restore", needs=Permission.TRACKING_DELETE)
 def restore_run(project: Project, *, run_id: str) -> None:
-    services.restore_run(find_run(project, run_id))
+    services.restore_run(find_run(project, run_id), below_deleted=True)
 
 
 @endpoint("POST", "runs/delete-tag", needs=Permission.TRACKING_WRITE)
@@ -159,7 +159,7 @@ def log_model(project: Project, *, run_id: str, model_json: str) -> None:
 def find_run(project: Project, run_id: str) -> Run:
     """Raises NotFound in the same words for a foreign, an absent and a malformed id."""
     key = run_key(run_id)
-    runs_of_project = Run.objects.in_project(project.pk)
+    runs_of_project = Run.objects.with_deleted().in_project(project.pk)
     run = runs_of_project.filter(pk=UUID(key)).first() if key else None
     if run is None:
         raise refusals.no_run(run_id)

@@ -71,7 +71,7 @@ def search_model_versions(
     search = Search.of(VERSIONS, filter, order_by or [])
     request = ("model-versions/search", project.pk, filter, order_by or [])
     after = paging.unseal(page_token, *request)
-    rows = ModelVersion.objects.in_project(project.pk).live()
+    rows = ModelVersion.objects.in_project(project.pk)
     rows = rows.select_related("registered_model").prefetch_related("tags", "aliases")
     page = search.page(rows, limit=limit, after=after)
 

@@ -22,7 +22,7 @@ RESTRICT, CASCADE, SET_DEFAULT = "RESTRICT", "CASCADE", "SET_DEFAULT"
 @endpoint("GET", "workspaces", needs=READ)
 def list_workspaces(actor: Actor) -> dict[str, Any]:
     """All that the caller may see: MLflow knows no pages here."""
-    found = Project.objects.visible_to(actor).live().order_by("slug")
+    found = Project.objects.visible_to(actor).order_by("slug")
     rows = [workspace(row) for row in found.only("slug", "description")]
     return {"workspaces": rows} if rows else {}
 
@@ -90,7 +90,7 @@ def delete_workspace(
 
 def find_workspace(actor: Actor, name: str) -> Project:
     """Raises NotFound in the same words for a hidden and an absent one."""
-    found = Project.objects.visible_to(actor).live().filter(slug=name).first()
+    found = Project.objects.visible_to(actor).filter(slug=name).first()
     if found is None:
         raise NotFound(f"Workspace '{shown(name)}' not found")
     return found

@@ -112,6 +112,8 @@ def test_a_cleanup_that_is_killed_goes_on_where_it_was(place, most):
     assert rounds(*words, most=most) > 0
     finish(*words)  # marks what is left to mark
     finish(*words)  # and destroys it: without a grace, but not at the same moment
+    Blob._base_manager.update(released_at=None)  # bytes wait for a day
+    finish(*words)
     assert_whole()
     mine: dict[str, Any] = {"organization": place.organization}
     assert Package._base_manager.filter(**mine).count() == PACKAGES / 2

@@ -63,7 +63,7 @@ def holder_of(
 ) -> User | ServiceAccount:
     """Raises UsageError unless the options name a living holder, or one project."""
     if name := options["user"]:
-        belonging = Membership.objects.live().filter(organization=organization)
+        belonging = Membership.objects.filter(organization=organization)
         membership = belonging.filter(user__username=name, user__is_active=True).first()
         if membership is None:
             raise UsageError(f"--user={name}: {organization} has no such member.")
@@ -73,7 +73,7 @@ def holder_of(
         return setup.client_of(bound[0])
     if not name:
         raise UsageError("Name the holder: --user, --service-account or one --project.")
-    accounts = ServiceAccount.objects.live().filter(organization=organization)
+    accounts = ServiceAccount.objects.filter(organization=organization)
     account = accounts.filter(name=name).first()
     if account is None:
         raise UsageError(f"--service-account={name}: {organization} has no such one.")
