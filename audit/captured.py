@@ -97,6 +97,7 @@ CAPTURED: dict[str, Rows | Batches] = {
 EXEMPT: dict[str, str] = {
     "admin.LogEntry": "Django's own log of changes that are captured",
     "audit.AuditLog": "the trail itself",
+    "audit.Seal": "signed links over the trail, which nobody can change",
     "auth.Permission": "made from the models by migrate",
     "registry.Blob": "bytes by digest; the files that name them are captured",
     "registry.LatestMetric": "derived from run_metrics",

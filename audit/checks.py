@@ -19,7 +19,15 @@ from audit import captured, sql
 from audit.operations import append_only
 
 OWNER = "audit_owner"
-READERS = {("audit_logs", "SELECT", "app_rw"), ("audit_logs", "SELECT", "app_maint")}
+READERS = {
+    ("audit_logs", "SELECT", "app_rw"),
+    ("audit_logs", "SELECT", "app_maint"),
+    ("audit_seals", "SELECT", "app_rw"),
+    ("audit_seals", "SELECT", "app_maint"),
+    ("audit_anchors", "SELECT", "app_maint"),
+    ("audit_anchors", "INSERT", "app_maint"),
+    ("audit_archives", "SELECT", "app_maint"),
+}
 # Whether it acts as its owner, and who else may call it or make a trigger of it.
 FUNCTIONS: dict[str, tuple[bool, list[str]]] = {
     "audit_append": (False, []),
@@ -28,6 +36,9 @@ FUNCTIONS: dict[str, tuple[bool, list[str]]] = {
     "audit_capture": (True, ["app_owner"]),
     "audit_capture_batch": (True, ["app_owner"]),
     "audit_record": (True, ["app_maint", "app_rw"]),
+    "audit_leaf": (False, ["app_maint", "app_rw"]),
+    "audit_seal": (True, ["app_maint"]),
+    "audit_archive": (True, ["app_maint"]),
 }
 
 

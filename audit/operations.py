@@ -57,17 +57,20 @@ class Rows:
 
     def definitions(self, model: type[models.Model]) -> dict[str, str]:
         """Return the triggers of the model's table by their names."""
-        names = {field.name for field in model._meta.concrete_fields}
-        ignored = [*sorted(names & STAMPS), *self.ignore]
         arguments = quoted(
             noun_of(model),
             array(columns(model, self.redact)),
             array(columns(model, self.personal)),
-            array(columns(model, ignored)),
+            array(self.uncaptured(model)),
         )
         table = model._meta.db_table
         capture = ROWS.format(table=table, arguments=arguments)
         return {"audit_capture": capture, **no_truncate(table)}
+
+    def uncaptured(self, model: type[models.Model]) -> list[str]:
+        """Return the columns that no entry tells of."""
+        names = {field.name for field in model._meta.concrete_fields}
+        return columns(model, [*sorted(names & STAMPS), *self.ignore])
 
 
 @dataclass(frozen=True, slots=True)

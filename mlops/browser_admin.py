@@ -92,6 +92,7 @@ UNFOLD = {
                     _entry("API tokens", "key", "tenants_apitoken"),
                     _entry("Support grants", "support_agent", "tenants_supportgrant"),
                     _entry("Users", "person", "tenants_user", is_superuser),
+                    _entry("Erasures", "no_accounts", "tenants_erasure", is_superuser),
                 ],
             },
             {
@@ -138,6 +139,9 @@ UNFOLD = {
                 "separator": True,
                 "items": [
                     _entry("Audit logs", "policy", "audit_auditlog"),
+                    _entry("Seals", "verified", "audit_seal"),
+                    _entry("Anchors", "anchor", "audit_anchor", is_superuser),
+                    _entry("Archives", "archive", "audit_archive", is_superuser),
                 ],
             },
         ],

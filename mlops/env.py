@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import NamedTuple
@@ -81,36 +82,58 @@ def networks(name: str, default: str = "") -> tuple[IPv4Network | IPv6Network, .
         raise ImproperlyConfigured(f"{name}: {error}; write 10.0.0.0/8.") from None
 
 
-def secret(name: str, *, kept_in: Path | None = None) -> str:
+def random_text() -> str:
+    return secrets.token_urlsafe(48)
+
+
+def secret(
+    name: str, *, kept_in: Path | None = None, make: Callable[[], str] = random_text
+) -> str:
     """Read a secret from NAME, from the file that NAME_FILE names, or from `kept_in`.
 
-    `kept_in` is made with a random value on the first call: 0600 in a folder of 0700.
-    Two processes racing end with the same value, since the file is linked into place.
+    `kept_in` is made by `make` on the first call: 0600 in a folder of 0700. Two
+    processes racing end with the same value, since the file is linked into place.
     Raises ImproperlyConfigured when nothing holds the secret.
     """
-    if value := os.environ.get(name):
+    if value := given_secret(name):
         return value
-    if file := os.environ.get(f"{name}_FILE"):
-        return Path(file).read_text().strip()
     if kept_in is None:
         raise ImproperlyConfigured(f"Set {name} or {name}_FILE.")
     if not kept_in.exists():
-        _keep(kept_in, secrets.token_urlsafe(48))
+        _keep(kept_in, make())
     return kept_in.read_text().strip()
+
+
+def given_secret(name: str) -> str:
+    """Read a secret from NAME or from the file that NAME_FILE names; "" if neither."""
+    if value := os.environ.get(name):
+        return value
+    file = os.environ.get(f"{name}_FILE")
+    return Path(file).read_text().strip() if file else ""
+
+
+def replace_secret(path: Path, value: str) -> None:
+    """Put another value into a file of `secret`, so that a reader sees either whole."""
+    _draft(path, value).replace(path)
 
 
 def _keep(path: Path, value: str) -> None:
     """Write a secret so that a reader sees all of it or none; the first writer wins."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = _draft(path, value)
     try:
-        with os.fdopen(handle, "w") as file:
-            file.write(value + "\n")
-            file.flush()
-            os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         pass
     finally:
         draft.unlink()
+
+
+def _draft(path: Path, value: str) -> Path:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(value + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return draft

@@ -154,6 +154,32 @@ DATABASES = {
 # Where work goes that row-level security must not bind: see tenants/unscoped.py.
 ADMIN_ALIAS = "admin"
 DATABASE_ROUTERS = ["tenants.routers.RoleRouter"]
+# Who was erased, for a backup that is restored later; keep it apart from backups.
+ERASURES_FILE = env.text("ERASURES_FILE", str(VAR / "audit" / "erasures.jsonl"))
+# What the audit trail keeps of a caller's address: its network (prefix), or full.
+AUDIT_ADDRESSES = env.text("AUDIT_ADDRESSES", "prefix")
+# What seals the trail: its key (also AUDIT_SIGNING_KEY, or AUDIT_SIGNING_KEY_FILE), and
+# the public halves of all keys whose seals are believed (also AUDIT_PUBLIC_KEYS).
+AUDIT_KEY_FILE = VAR / "secrets" / "audit_signing_key"
+AUDIT_PUBLIC_KEYS_FILE = VAR / "secrets" / "audit_public_keys"
+AUDIT_PUBLIC_KEYS = env.words("AUDIT_PUBLIC_KEYS")
+# By how much clocks may differ before an entry looks back-dated.
+AUDIT_CLOCK_SECONDS = env.number("AUDIT_CLOCK_SECONDS", 5)
+# Where the heads of its chains are told to, every hour: file:/path, s3://bucket/prefix,
+# syslog:udp://host:port or syslog:/dev/log. Objects in a bucket may be locked.
+AUDIT_ANCHORS = env.words("AUDIT_ANCHORS", f"file:{VAR / 'audit' / 'anchors.jsonl'}")
+AUDIT_ANCHOR_LOCK_DAYS = env.number("AUDIT_ANCHOR_LOCK_DAYS", 0)
+AUDIT_ANCHOR_S3 = {
+    "endpoint_url": env.text("S3_ENDPOINT_URL") or None,
+    "region_name": env.text("S3_REGION") or None,
+}
+# For how many months the audit trail is kept at hand; what is older goes to
+# AUDIT_ARCHIVE. No law that asks for a trail is content with less than 6 months.
+AUDIT_KEEP_MONTHS = env.number("AUDIT_KEEP_MONTHS", 14)
+if AUDIT_KEEP_MONTHS < 6:
+    raise ImproperlyConfigured(
+        f"AUDIT_KEEP_MONTHS={AUDIT_KEEP_MONTHS}: keep 6 months at least."
+    )
 SILENCED_SYSTEM_CHECKS = [
     "models.E034",  # names of the eight indexes exceed Oracle's limit, not PostgreSQL's
     "security.W003",  # knows Django's own CSRF middleware only, not mlops.browsers.Csrf
@@ -274,6 +300,7 @@ TRANSFERS = (
     r"/mlflow-artifacts/(artifacts|mpu/parts|mpu/complete)/"
     r"|/get-artifact$|/upload-artifact$"
     r"|/packages/[^/]+/[^/]+/.|/packages/[^/]+/archive/$"
+    r"|/audit-logs/export/$"
 )
 EARLY_REFUSAL = "registry.mlflow.early.refuse_early"
 
@@ -313,9 +340,39 @@ def blob_store(address: str) -> dict[str, Any]:
     return {"BACKEND": "registry.storage.bucket.BlobBucket", "OPTIONS": options}
 
 
+def archive_store(address: str) -> dict[str, Any]:
+    """Read AUDIT_ARCHIVE: a folder, or "s3://bucket/prefix"; nothing is overwritten."""
+    parts = urlsplit(address)
+    if not parts.scheme:
+        options: dict[str, Any] = {
+            "location": address,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        }
+        backend = "django.core.files.storage.FileSystemStorage"
+        return {"BACKEND": backend, "OPTIONS": options}
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+        raise ImproperlyConfigured(
+            f"AUDIT_ARCHIVE={address!r}; use a folder or s3://bucket/prefix."
+        )
+    options = {
+        "bucket_name": parts.netloc,
+        "location": parts.path.strip("/"),
+        "endpoint_url": env.text("S3_ENDPOINT_URL") or None,
+        "region_name": env.text("S3_REGION") or None,
+        "file_overwrite": False,
+        # What is read again is larger than what a process should hold.
+        "max_memory_size": 16 * 1024**2,
+    }
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+
+
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "blobs": blob_store(env.text("BLOB_STORE")),
+    "audit_archive": archive_store(
+        env.text("AUDIT_ARCHIVE", str(VAR / "audit" / "archive"))
+    ),
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
         if not DEBUG
@@ -394,6 +451,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "registry.api.openapi.expansions_are_optional",
         "registry.api.openapi.streams_are_described",
+        "audit.api.openapi.exports_are_described",
     ],
     # Several models have a status or a role; each keeps a name of its own.
     "ENUM_NAME_OVERRIDES": {

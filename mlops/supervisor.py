@@ -138,7 +138,13 @@ class Supervisor:
         self.web = self._child("web", self._web_command())
         self.worker = self._child(
             "worker",
-            self._manage("procrastinate", "worker", "--shutdown-graceful-timeout=10"),
+            self._manage(
+                "procrastinate",
+                "worker",
+                # A long job must not keep the short ones from their moments.
+                "--concurrency=4",
+                "--shutdown-graceful-timeout=10",
+            ),
             PROCRASTINATE_DATABASE_ALIAS="admin",
         )
 

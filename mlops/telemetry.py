@@ -17,9 +17,12 @@ from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase
 
+from mlops.addresses import client_address, prefix_of
 from mlops.db.uuid7 import uuid7
 
 REQUEST_ID_LENGTH = 64
+# A caller makes up as many others as it likes; they count as one.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 @dataclass(slots=True)
@@ -92,3 +95,17 @@ def request_id(request: HttpRequest) -> str:
     if 0 < len(given) <= REQUEST_ID_LENGTH and given.isascii() and given.isprintable():
         return str(given)
     return uuid7().hex
+
+
+def line_of(request: HttpRequest) -> str:
+    """Say which request it is, for the trail: its id, from where, and by which route.
+
+    Separated by tabs, which none of them can hold. The address is that of a network
+    unless AUDIT_ADDRESSES says `full`: where a person is concerns few.
+    """
+    address = client_address(request)
+    if settings.AUDIT_ADDRESSES != "full":
+        address = prefix_of(address)
+    route = getattr(request.resolver_match, "route", "")
+    method = request.method if request.method in METHODS else "OTHER"
+    return f"{getattr(request, 'request_id', '')}\t{address}\t{method} {route}"

@@ -16,6 +16,8 @@ CREATE TABLE audit_logs (
     actor_label varchar(200) NOT NULL,
     token_public_id varchar(12) NOT NULL,
     request_id varchar(64) NOT NULL,
+    address varchar(45) NOT NULL,
+    route varchar(200) NOT NULL,
     action varchar(100) NOT NULL,
     outcome varchar(6) NOT NULL,
     object_type varchar(63) NOT NULL,
@@ -30,6 +32,7 @@ CREATE TABLE audit_logs (
     CONSTRAINT audit_logs_outcome CHECK (outcome IN ('ok', 'denied', 'failed'))
 ) PARTITION BY RANGE (id);
 CREATE INDEX idx_audit_logs_org_created ON audit_logs (organization_id, created_at);
+CREATE INDEX idx_audit_logs_sealing ON audit_logs (transaction_id);
 CREATE INDEX idx_audit_logs_of_object
     ON audit_logs (organization_id, object_type, object_id, id DESC);
 CREATE INDEX idx_audit_logs_of_actor
@@ -80,6 +83,8 @@ class Migration(migrations.Migration):
                             models.CharField(blank=True, max_length=12),
                         ),
                         ("request_id", models.CharField(blank=True, max_length=64)),
+                        ("address", models.CharField(blank=True, max_length=45)),
+                        ("route", models.CharField(blank=True, max_length=200)),
                         ("action", models.CharField(max_length=100)),
                         (
                             "outcome",
@@ -114,6 +119,10 @@ class Migration(migrations.Migration):
                             models.Index(
                                 fields=["organization_id", "created_at"],
                                 name="idx_audit_logs_org_created",
+                            ),
+                            models.Index(
+                                fields=["transaction_id"],
+                                name="idx_audit_logs_sealing",
                             ),
                             models.Index(
                                 fields=[

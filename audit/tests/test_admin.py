@@ -78,7 +78,7 @@ def test_an_entry_of_a_new_row_shows_all_of_it(root, cast):
     assert "mp-was" not in changes
 
 
-def test_an_entry_leads_to_the_others_of_its_object(root, cast):
+def test_an_entry_leads_to_the_history_of_its_object(root, cast):
     with every_organization(Actor(kind="command", label="test"), reason="test"):
         update_project(cast.fraud, name="Fraud 2")
     entry = latest("tenants.project.updated")
@@ -86,17 +86,9 @@ def test_an_entry_leads_to_the_others_of_its_object(root, cast):
         action="tenants.project.created", object_id=cast.fraud.pk
     )
     assert page_of(created) in shown(root.opened(entry))
-    response = root.get(page_of(entry, "history"), follow=True)
-    assert {found.object_id for found in rows_of(response)} == {cast.fraud.pk}
-
-
-@pytest.mark.parametrize("row", ["acme", "fraud", "alice"])
-def test_the_history_of_a_row_is_found_by_the_index_that_is_for_it(root, cast, row):
-    response = root.get(page_of(getattr(cast, row), "history"))
-    assert response.status_code == 302
-    assert "organization=" in response["Location"]
-    found = rows_of(root.get(response["Location"]))
-    assert {entry.object_id for entry in found} == {getattr(cast, row).pk}
+    page = shown(root.get(page_of(entry, "history"), follow=True))
+    assert page_of(entry) in page
+    assert page_of(created) in page
 
 
 def test_entries_can_be_narrowed(root, cast):
@@ -107,7 +99,7 @@ def test_entries_can_be_narrowed(root, cast):
     assert len(rows_of(action)) == 3
     assert rows_of(root.listed("audit_auditlog", organization="nobody")) == []
     assert rows_of(root.listed("audit_auditlog", object_id="no id")) == []
-    denied = root.listed("audit_auditlog", outcome__exact="denied")
+    denied = root.listed("audit_auditlog", outcome="denied")
     assert rows_of(denied) == []
 
 
@@ -144,5 +136,8 @@ def test_the_overview_reads_a_bounded_part_of_the_trail(root, cast):
     with CaptureQueriesContext(connection) as captured:
         root.get("/admin/")
     reads = [q["sql"] for q in captured if 'FROM "audit_logs"' in q["sql"]]
-    assert len(reads) == 1
+    # The newest, where the newest to be counted end, and how many of them are bad.
+    assert len(reads) == 3
     assert "LIMIT 500" in reads[0]
+    assert "LIMIT 1 OFFSET 9999" in reads[1]
+    assert all('"id" >=' in read for read in reads[1:])

@@ -25,7 +25,7 @@ def acting_alice(cast) -> Actor:
 def test_record_takes_all_it_needs_from_the_context(cast):
     with (
         web_role(),
-        tenant_transaction(acting_alice(cast), request_id="req-1", reason="quarter"),
+        tenant_transaction(acting_alice(cast), request_line="req-1", reason="quarter"),
     ):
         record("export.finished", target=cast.fraud, rows=3)
     entry = only_entry(action="export.finished")

@@ -21,9 +21,9 @@ def only_entry(**lookup) -> AuditLog:
     return entry
 
 
-def act_as(actor: str, *, request_id: str = "", reason: str = "") -> None:
+def act_as(actor: str, *, request_line: str = "", reason: str = "") -> None:
     """Set what the triggers hear, for the rest of the transaction."""
-    sql.bind("default", "", actor, request_id, reason)
+    sql.bind("default", "", actor, request_line, reason)
 
 
 def run(statement: str, *parameters: Any) -> list[tuple]:

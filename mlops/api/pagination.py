@@ -41,19 +41,28 @@ class KeysetPagination(BasePagination):
     def paginate_queryset(
         self, queryset: Any, request: Request, view: Any = None
     ) -> list[Any]:
-        self.request = request
-        keyset = getattr(view, "keyset", self.keyset)
-        keyset = (keyset,) if isinstance(keyset, str) else keyset
-        self.fields = [name.lstrip("-") for name in keyset]
+        keyset = self.read_keyset(request, view)
         limit = read_limit(request.query_params.get(self.limit_param))
-        cursor = request.query_params.get(self.cursor_param)
-        if cursor is not None:
-            last = json.loads(open_cursor(cursor, scope_of(request)))
-            queryset = queryset.filter(beyond(keyset, last))
+        queryset = self.behind_cursor(queryset)
         # One row more than asked for tells whether there is a next page.
         rows = list(queryset.order_by(*keyset)[: limit + 1])
         self.page, self.has_next = rows[:limit], len(rows) > limit
         return self.page
+
+    def read_keyset(self, request: Request, view: Any) -> tuple[str, ...]:
+        keyset = getattr(view, "keyset", self.keyset)
+        self.order = (keyset,) if isinstance(keyset, str) else tuple(keyset)
+        self.fields = [name.lstrip("-") for name in self.order]
+        self.request = request
+        return self.order
+
+    def behind_cursor(self, rows: Any) -> Any:
+        """Leave out what the pages before have shown."""
+        cursor = self.request.query_params.get(self.cursor_param)
+        if cursor is None:
+            return rows
+        last = json.loads(open_cursor(cursor, scope_of(self.request)))
+        return rows.filter(beyond(self.order, last))
 
     def next_link(self) -> str | None:
         if not self.has_next:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeVar
 
-from django.db import DatabaseError, OperationalError, transaction
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
@@ -136,6 +136,26 @@ def advisory_lock(
         yield
     finally:
         _release(connection, name)
+
+
+@contextmanager
+def lock_beside_pool(alias: str, name: str) -> Iterator[None]:
+    """Hold the lock called `name` for work of many transactions, as a session does.
+
+    The session is of its own, so that the work keeps no connection from others. It ends
+    with its process: whoever is killed holds nothing. Raises Unavailable when another
+    session holds it.
+    """
+    given = connections[alias]
+    options = {k: v for k, v in given.settings_dict["OPTIONS"].items() if k != "pool"}
+    session = type(given)({**given.settings_dict, "OPTIONS": options}, alias)
+    # An answer may be ended by another thread than began it.
+    session.inc_thread_sharing()
+    try:
+        with advisory_lock(session, name):
+            yield
+    finally:
+        session.close()
 
 
 def was_locked_out(error: DatabaseError) -> bool:

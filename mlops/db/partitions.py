@@ -53,6 +53,8 @@ class Policy:
     held: Callable[[BaseDatabaseWrapper, datetime, datetime], str] | None = None
     # What else makes a month, such as triggers of statements; {partition} is its name.
     also: tuple[str, ...] = ()
+    # What a month's drop leaves behind, in one transaction with it.
+    dropping: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # The names go into statements as they are.
@@ -188,7 +190,7 @@ def plan(connection: BaseDatabaseWrapper, policy: Policy, now: datetime) -> list
     return [
         *_creations(found, policy, now),
         *_detachments(connection, found, policy, now),
-        *_drops(found, policy, now),
+        *_drops(connection, found, policy, now),
     ]
 
 
@@ -221,15 +223,24 @@ def _detachments(
             continue
         if start < oldest_kept or partition.pending:
             step = _detach(policy, start, now, pending=partition.pending)
-            reason = policy.held(connection, start, step.end) if policy.held else ""
-            yield replace(step, state="held", error=reason) if reason else step
+            yield _unless_held(connection, policy, step)
 
 
-def _drops(found: Sequence[Partition], policy: Policy, now: datetime) -> Iterator[Step]:
+def _drops(
+    connection: BaseDatabaseWrapper,
+    found: Sequence[Partition],
+    policy: Policy,
+    now: datetime,
+) -> Iterator[Step]:
     for partition in found:
         start = policy.month_of(partition.name)
         if start and is_droppable(partition, policy, now):
-            yield _drop(policy, start)
+            yield _unless_held(connection, policy, _drop(policy, start))
+
+
+def _unless_held(connection: BaseDatabaseWrapper, policy: Policy, step: Step) -> Step:
+    reason = policy.held(connection, step.start, step.end) if policy.held else ""
+    return replace(step, state="held", error=reason) if reason else step
 
 
 def is_ours(partition: Partition, policy: Policy) -> bool:
@@ -285,7 +296,12 @@ def _detach(policy: Policy, start: datetime, now: datetime, *, pending: bool) ->
 def _drop(policy: Policy, start: datetime) -> Step:
     name = policy.name_of(start)
     return _step(
-        DROP, policy, start, f"DROP TABLE {name}", lock=f"ACCESS EXCLUSIVE on {name}"
+        DROP,
+        policy,
+        start,
+        *(statement.format(partition=name) for statement in policy.dropping),
+        f"DROP TABLE {name}",
+        lock=f"ACCESS EXCLUSIVE on {name}",
     )
 
 

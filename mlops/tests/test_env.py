@@ -150,3 +150,27 @@ def test_networks_that_are_none_stop_the_start(monkeypatch, text):
     monkeypatch.setenv("NETWORKS", text)
     with pytest.raises(ImproperlyConfigured, match="NETWORKS"):
         env.networks("NETWORKS")
+
+
+def test_secret_is_made_as_it_is_asked_to_be(tmp_path):
+    kept = tmp_path / "secrets" / "key"
+    assert env.secret("KEY", kept_in=kept, make=lambda: "made so") == "made so"
+    assert env.secret("KEY", kept_in=kept, make=lambda: "another") == "made so"
+
+
+def test_secret_is_replaced_as_a_whole_and_stays_private(tmp_path):
+    kept = tmp_path / "secrets" / "key"
+    env.secret("KEY", kept_in=kept)
+    env.replace_secret(kept, "the next one")
+    assert env.secret("KEY", kept_in=kept) == "the next one"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in kept.parent.iterdir()] == ["key"]
+
+
+def test_given_secret_is_empty_when_nobody_gives_one(monkeypatch, tmp_path):
+    monkeypatch.delenv("KEY", raising=False)
+    monkeypatch.delenv("KEY_FILE", raising=False)
+    assert env.given_secret("KEY") == ""
+    (tmp_path / "key").write_text("from the file\n")
+    monkeypatch.setenv("KEY_FILE", str(tmp_path / "key"))
+    assert env.given_secret("KEY") == "from the file"

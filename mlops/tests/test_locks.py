@@ -11,6 +11,7 @@ from mlops.db.locks import (
     advisory_key,
     advisory_lock,
     climb,
+    lock_beside_pool,
     run_in_transaction,
     run_outside_transaction,
 )
@@ -190,6 +191,17 @@ def test_advisory_lock_is_refused_by_name_while_another_holds_it(session, other)
     with pytest.raises(Unavailable, match="holds the lock 'shelf'"):  # noqa: SIM117
         with advisory_lock(session, "shelf"):
             pytest.fail("both hold it")
+
+
+def test_a_lock_beside_the_pool_outlives_transactions_of_others(session, other):
+    with lock_beside_pool("default", "shelf"):
+        assert not is_free(other, "shelf")
+        execute(session, "SELECT 1")
+        session.close()
+        assert not is_free(other, "shelf")
+        with pytest.raises(Unavailable):
+            lock_beside_pool("default", "shelf").__enter__()
+    assert is_free(other, "shelf")
 
 
 def test_advisory_lock_waits_as_long_as_it_is_told(session, other):

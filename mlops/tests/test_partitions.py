@@ -551,9 +551,25 @@ def test_policies_are_those_of_the_apps():
     assert {policy.keep_months for policy in stated.values()} == {14}
 
 
-def test_no_month_of_the_trail_goes_by_itself():
+def test_no_month_of_the_trail_goes_by_itself(db):
     (policy,) = (p for p in partitions.policies() if p.table == "audit_logs")
-    assert policy.held(None, NOW, NOW)
+    assert "not archived" in policy.held(None, NOW, NOW)
+
+
+def test_what_a_drop_leaves_behind_is_done_in_its_transaction(owner):
+    make(owner)
+    execute(owner, "CREATE TABLE gone (partition text)")
+    leaves = replace(POLICY, dropping=("INSERT INTO gone VALUES ('{partition}')",))
+    retire(owner, "detach", leaves)
+    broken = replace(POLICY, dropping=(*leaves.dropping, "SELECT 1 / 0"))
+    late = SOON + timedelta(days=8)
+    assert {step.state for step in retire(owner, "drop", broken, now=late)} == {
+        "failed"
+    }
+    assert {step.state for step in retire(owner, "drop", leaves, now=late)} == {"done"}
+    with owner.cursor() as cursor:
+        cursor.execute("SELECT partition FROM gone ORDER BY 1")
+        assert cursor.fetchall() == [("readings_2026_10",), ("readings_2026_11",)]
 
 
 def run(*arguments, code=0):

@@ -1,8 +1,12 @@
-"""What the catalog says of capture; the sealer's statements will stand beside it."""
+"""What the catalog says of capture; beside it stand sealing and verification."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import sql
 
 # Clones of the parent's row triggers count, too: a month's can be disabled alone.
 TRIGGERS = """
@@ -18,7 +22,8 @@ WHERE p.proname IN ('audit_capture', 'audit_capture_batch', 'audit_refuse')
 TRAIL = """
 SELECT c.relname, pg_get_userbyid(c.relowner)
 FROM pg_class c
-WHERE c.oid = 'public.audit_logs'::regclass
+WHERE c.relname IN ('audit_logs', 'audit_seals', 'audit_anchors', 'audit_archives')
+      AND c.relnamespace = 'public'::regnamespace
    OR c.oid IN (SELECT inhrelid FROM pg_inherits
                 WHERE inhparent = 'public.audit_logs'::regclass)
 ORDER BY c.relname
@@ -65,7 +70,7 @@ def triggers(
 
 
 def trail(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Map the trail's table and its months to their owners."""
+    """Map the trail's tables and its months to their owners."""
     return dict(_rows(connection, TRAIL))
 
 
@@ -81,3 +86,40 @@ def functions(
 ) -> dict[str, tuple[str, bool, list[str]]]:
     """Map each function to its owner, whether it acts as its owner, and its callers."""
     return {row[0]: row[1:] for row in _rows(connection, FUNCTIONS, names)}
+
+
+# As the triggers see a row, whatever the session's settings make of texts: each column
+# with its value, and the digest and size of its text.
+PIN = """
+SELECT set_config('timezone', 'UTC', true), set_config('extra_float_digits', '1', true),
+       set_config('bytea_output', 'hex', true)
+"""
+PRESENT_ROWS = """
+SELECT stored.id::text,
+       (SELECT jsonb_object_agg(key, jsonb_build_array(
+                   value, encode(sha256(convert_to(value #>> '{{}}', 'UTF8')), 'hex'),
+                   octet_length(value #>> '{{}}')))
+        FROM jsonb_each(to_jsonb(stored) - %s::text[]))::text
+FROM public.{table} AS stored
+WHERE %s::text[] IS NULL OR stored.id = ANY (%s::text[]::{key}[])
+"""
+
+
+def present_rows(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    *,
+    ids: list[str] | None = None,
+    key: str = "uuid",
+    uncaptured: list[str],
+) -> dict[str, dict[str, list[Any]]]:
+    """Map ids, of all rows unless some are named, to columns: value, digest and size.
+
+    Run it inside a transaction, by a role that row-level security does not bind.
+    """
+    words = {"table": sql.Identifier(table), "key": sql.Identifier(key)}
+    with connection.cursor() as cursor:
+        cursor.execute(PIN)
+        query = sql.SQL(PRESENT_ROWS).format(**words)
+        cursor.execute(query, [uncaptured, ids, ids])
+        return {name: json.loads(cells) for name, cells in cursor.fetchall()}
