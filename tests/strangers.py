@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from audit.models import AuditLog
+from audit.tests.factories import make_seal
 from monitoring.tests.factories import (
     AlertFactory,
     AlertRuleFactory,
@@ -82,6 +83,7 @@ def populate(project: tenants.Project, user: tenants.User) -> dict[type, Any]:
         first(tenants.Membership, project),
         first(tenants.ApiToken, project),
         first(AuditLog, project),
+        make_seal(project.organization_id),
     )
     return {type(row): row for row in stored}
 

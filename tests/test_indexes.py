@@ -228,7 +228,7 @@ READERS = [
     Reader(
         "idx_organization_memberships_org_user",
         "a page of an organization's members",
-        lambda: Membership.objects.live().order_by("user_id")[:50],
+        lambda: Membership.objects.order_by("user_id")[:50],
         rows=50,
         pages=60,
     ),
@@ -244,10 +244,8 @@ READERS = [
     Reader(
         "idx_model_versions_model_stage",
         "the versions of a model in a common stage",
-        lambda: (
-            ModelVersion.objects.live()
-            .in_stage("Staging")
-            .filter(registered_model_id=number("model", 47))
+        lambda: ModelVersion.objects.in_stage("Staging").filter(
+            registered_model_id=number("model", 47)
         ),
         rows=8,
         pages=16,
@@ -255,10 +253,8 @@ READERS = [
     Reader(
         "idx_model_versions_model_stage",
         "a model's version in production",
-        lambda: (
-            ModelVersion.objects.live()
-            .in_stage("Production")
-            .filter(registered_model_id=number("model", 47))
+        lambda: ModelVersion.objects.in_stage("Production").filter(
+            registered_model_id=number("model", 47)
         ),
         rows=1,
         pages=8,
@@ -350,7 +346,7 @@ def test_reader_uses_its_index(filled, reader: Reader, role) -> None:
 @pytest.mark.parametrize("role", [as_superuser, as_web_role])
 def test_member_check_takes_one_step_by_either_index_of_the_pair(filled, role) -> None:
     """Its unique companion holds the same pair, turned round, and costs the same."""
-    pair = Membership.objects.live().filter(user_id=number("user", 11))
+    pair = Membership.objects.filter(user_id=number("user", 11))
     with role():
         plan = explain(pair)
     assert indexes_in(plan) <= {

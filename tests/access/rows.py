@@ -14,7 +14,8 @@ from typing import Any
 from django.db import models as django_models
 from django.utils import timezone
 
-from audit.models import AuditLog
+from audit.models import AuditLog, Seal
+from audit.tests.factories import make_seal
 from mlops.db.uuid7 import fact_id, uuid7
 from mlops.streams import Upload
 from monitoring import models as monitoring
@@ -95,6 +96,7 @@ def populate(project: tenants.Project, mark: str, number: int) -> Rows:
     rows.update({type(row): row for row in monitored(place, rows)})
     rows.update({type(row): row for row in uploading(place, rows)})
     rows[AuditLog] = newest(AuditLog, project)
+    rows[Seal] = make_seal(project.organization_id, key_id=place.person("key")[:16])
     return rows
 
 

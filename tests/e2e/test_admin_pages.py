@@ -37,6 +37,7 @@ LISTS = {
     "monitoring/monitoringpoint/": "latency_ms",
     "procrastinate/procrastinatejob/": "jobs",
     "audit/auditlog/": "admin.viewed",
+    "audit/auditlog/history/": "Whose history",
 }
 DETAILS = {
     "tenants/organization/": "What is in it",
