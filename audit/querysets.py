@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Ids are made by the clocks of several machines, entries by that of the database.
 SKEW = timedelta(days=31)
 AHEAD = timedelta(days=1)
+A_MILLISECOND = 1 << 80
 TIME_ORDERED = 7
 ANY = ".*"
 
@@ -55,7 +56,7 @@ class AuditLogQuerySet(TenantQuerySet):
 
     def until(self, moment: datetime) -> Self:
         """Entries before `moment`, of which the last may share its millisecond."""
-        last = floor(moment + timedelta(milliseconds=1))
+        last = UUID(int=floor(moment).int + A_MILLISECOND)
         return self.filter(created_at__lt=moment, id__lt=last)
 
     def so_far(self) -> Self:

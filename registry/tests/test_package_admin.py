@@ -260,7 +260,8 @@ def test_lists_cost_the_same_for_any_number_of_rows(root, cast, model):
 def test_limits_are_set_and_usage_is_shown(root, cast, package):
     PackageFileFactory(package=package)
     address = reverse("admin:tenants_organization_change", args=[cast.acme.pk])
-    given = {"name": "Acme", "metadata": "{}", "storage_limit_bytes": "1000"}
+    limits = {"storage_limit_bytes": "1000", "retention_days": "30"}
+    given = {"name": "Acme", "metadata": "{}", **limits}
     assert root.post(address, given).status_code == 302
     cast.acme.refresh_from_db()
     assert cast.acme.storage_limit_bytes == 1000
