@@ -41,6 +41,8 @@ class Refusal:
     actor: Actor | None
     method: str
     route: str
+    # Of the request that it began with.
+    request_line: str
     until: float
     repeated: int = 0
 
@@ -61,13 +63,14 @@ def record_refusal(
     method = request.method if request.method in METHODS else "OTHER"
     key = (credential.public_id or credential.user_id, method, route)
     now = time.monotonic()
-    refusal = Refusal(None, method, route, now + WINDOW_SECONDS)
+    line = line_of(request)
+    refusal = Refusal(None, method, route, line, now + WINDOW_SECONDS)
     if not _begins(key, refusal, now):
         return
     try:
         refusal.actor = getattr(request, "actor", None) or identify(credential, names)
         for each in (refusal, *_overdue(now)):
-            _write(each, line_of(request))
+            _write(each)
     except DatabaseError:
         logger.exception("A refusal could not be recorded.")
 
@@ -99,14 +102,15 @@ def _overdue(now: float) -> Iterator[Refusal]:
     yield from found
 
 
-def _write(refusal: Refusal, request_line: str) -> None:
+def _write(refusal: Refusal) -> None:
     """A person who is no member of what was reached for leaves word with nobody's."""
     actor = refusal.actor
     if actor is None:
         return
     organization = str(actor.organization_id or "")
     with transaction.atomic(), binding(actor.organization_id, actor):
-        sql.bind(DEFAULT_DB_ALIAS, organization, str(actor), request_line, "")
+        line = refusal.request_line
+        sql.bind(DEFAULT_DB_ALIAS, organization, str(actor), line, "")
         record(
             "request.refused",
             outcome="denied",

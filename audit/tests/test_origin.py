@@ -40,7 +40,7 @@ def test_a_page_of_the_admin_says_from_where_it_came(cast):
     assert entry.route == "GET admin/tenants/project/"
 
 
-def test_a_refusal_says_from_where_it_came(mallory):
+def test_a_refusal_says_from_where_it_came(mallory, cast):
     mallory.get(PROJECT, REMOTE_ADDR="198.51.100.9")
-    entry = only_entry(action="request.refused")
+    entry = only_entry(action="request.refused", actor_id=cast.mallory.pk)
     assert (entry.address, entry.route) == ("198.51.100.0/24", f"GET {ROUTE}")

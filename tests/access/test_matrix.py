@@ -105,7 +105,8 @@ def test_the_table_has_a_line_for_each_route_and_no_other():
     assert asked == {table.base_of(line) for line in table.read()}
 
 
-PROJECT = "api/v1/organizations/<organization>/projects/<project>/"
+ORGANIZATION = "api/v1/organizations/<organization>/"
+PROJECT = f"{ORGANIZATION}projects/<project>/"
 # Lines on which even an owner is not let in, and why.
 NEVER = {
     "POST api/v1/organizations/<organization>/restore/": "only a deleted one is found",
@@ -117,6 +118,13 @@ NEVER = {
     "DELETE mlflow/workspaces/<workspace_name>": "what holds something stays",
     "POST mlflow/artifacts/presigned-upload-url": "only for stores clients reach",
     "POST mlflow/artifacts/presigned-download-url": "only for stores clients reach",
+    f"GET {ORGANIZATION}audit-logs/<pk>/proof/": "nothing is sealed while it is asked",
+    f"GET {PROJECT}audit-logs/<pk>/proof/": "nothing is sealed while it is asked",
+    f"DELETE {PROJECT}models/<pk>/": "a version of it serves, which is a conflict",
+    f"DELETE {PROJECT}model-versions/<pk>/": "it serves, which is a conflict",
+    f"POST {PROJECT}experiments/<pk>/purge/": "its name is to be typed",
+    f"POST {PROJECT}models/<pk>/purge/": "its name is to be typed",
+    f"POST {PROJECT}runs/<pk>/purge/": "its name is to be typed",
 }
 
 

@@ -107,6 +107,9 @@ def test_the_same_refusal_is_one_entry_a_minute_with_a_count(
     told = {(e.after["route"], e.after["repeated"]) for e in entries(cast.acme)}
     assert ("api/2.0/mlflow/runs/set-tag", 6) in told
     assert len(entries(cast.acme)) == 3
+    # Each tells of its own request, not of the one that brought it out.
+    for entry in entries(cast.acme):
+        assert entry.route == f"POST {entry.after['route']}"
 
 
 def test_a_success_costs_no_statement_more(alice_in_fraud, run):
